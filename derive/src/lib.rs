@@ -1,0 +1,2 @@
+//! `#[derive(Trace)]` for hoopsnake.
+#![forbid(unsafe_code)]

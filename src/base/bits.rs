@@ -1,0 +1,80 @@
+//! Arithmetic on sizes and addresses; pure, and tested exhaustively where it can be.
+
+/// The smallest multiple of `align` that is at least `n`; `align` is a power of two.
+///
+/// Wraps to zero when the result does not fit: callers check sizes before they round them.
+#[inline(always)]
+pub(crate) const fn align_up(n: usize, align: usize) -> usize {
+    debug_assert!(align.is_power_of_two());
+    n.wrapping_add(align - 1) & !(align - 1)
+}
+
+/// The largest multiple of `align` that is at most `n`; `align` is a power of two.
+#[inline(always)]
+pub(crate) const fn align_down(n: usize, align: usize) -> usize {
+    debug_assert!(align.is_power_of_two());
+    n & !(align - 1)
+}
+
+/// A word with its lowest `n` bits set; `n` may be the word's width.
+#[inline(always)]
+pub(crate) const fn low_bits(n: usize) -> u64 {
+    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}
+
+/// The lowest position at which `word` has `run` set bits in a row.
+#[inline]
+pub(crate) const fn find_run(word: u64, run: usize) -> Option<usize> {
+    debug_assert!(run >= 1 && run <= 64);
+    // Fold the word onto itself until each set bit stands for a run of `run` bits.
+    let mut folded = word;
+    let mut have = 1;
+    while have < run && folded != 0 {
+        let step = if have < run - have { have } else { run - have };
+        folded &= folded >> step;
+        have += step;
+    }
+    if folded == 0 { None } else { Some(folded.trailing_zeros() as usize) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_agrees_with_division() {
+        for align in [1usize, 2, 8, 64, 4096] {
+            for n in 0..3 * align + 3 {
+                assert_eq!(align_up(n, align), n.div_ceil(align) * align);
+                assert_eq!(align_down(n, align), n / align * align);
+            }
+        }
+    }
+
+    #[test]
+    fn low_bits_count() {
+        for n in 0..=64 {
+            assert_eq!(low_bits(n).count_ones() as usize, n);
+            assert_eq!(low_bits(n).trailing_ones() as usize, n);
+        }
+    }
+
+    #[test]
+    fn runs_agree_with_a_naive_search() {
+        let naive = |word: u64, run: usize| {
+            (0..=64 - run).find(|&at| (word >> at) & low_bits(run) == low_bits(run))
+        };
+        let mut word = 0x9E37_79B9_7F4A_7C15u64;
+        for _ in 0..2000 {
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            let dense = word | word.rotate_left(7) | word.rotate_left(21);
+            for run in 1..=64 {
+                for w in [word, dense, !dense, u64::MAX, low_bits(run) << (64 - run)] {
+                    assert_eq!(find_run(w, run), naive(w, run), "{w:#x} run {run}");
+                }
+            }
+        }
+    }
+}

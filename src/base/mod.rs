@@ -1,0 +1,5 @@
+//! Sizes, bit arithmetic and aborting: what every layer needs and that needs none of them.
+
+pub(crate) mod bits;
+pub(crate) mod cold;
+pub(crate) mod config;

@@ -1,0 +1,1 @@
+//! Layer cycle (being written).

@@ -1,0 +1,1 @@
+//! Layer heap (being written).

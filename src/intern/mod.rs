@@ -1,0 +1,1 @@
+//! Layer intern (being written).

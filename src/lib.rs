@@ -1,0 +1,40 @@
+//! Python's memory management as a Rust crate.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
+
+#[cfg(all(loom, not(crossbeam_loom)))]
+compile_error!("models need both `--cfg loom` and `--cfg crossbeam_loom`: with one of them they explore one schedule and pass");
+
+// So that the paths `hoopsnake::…` in the derive's output also resolve inside this crate's own tests.
+extern crate self as hoopsnake;
+
+// The layers, lowest first. Each uses those above its line and nothing below (tests/tidy.rs).
+
+// Sizes, bit arithmetic, aborting; depends on nothing in the crate.
+mod base;
+
+// The only door to atomics, locks and cells, so that loom sees them.
+mod sync;
+
+// Virtual memory and the ends of threads.
+mod os;
+
+// The allocator: arenas, pools, blocks, thread heaps.
+pub mod heap;
+
+// What a counted object is, without its type.
+mod object;
+
+// Trial deletion over erased objects.
+#[cfg(not(loom))]
+mod cycle;
+
+// The typed pointers.
+#[cfg(not(loom))]
+mod rc;
+
+// Canonical values.
+pub mod intern;
+
+#[cfg(loom)]
+pub mod model;

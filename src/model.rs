@@ -1,0 +1,1 @@
+//! The protocols that `loom-tests` may see.

@@ -1,0 +1,1 @@
+//! Layer os (being written).

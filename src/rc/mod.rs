@@ -1,0 +1,1 @@
+//! Layer rc (being written).

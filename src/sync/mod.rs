@@ -1,0 +1,39 @@
+//! The only door to atomics, cells and locks.
+//!
+//! Everything above spells `crate::sync::…`; under `--cfg loom` the same names are loom's, so that
+//! the models in `loom-tests/` run the product's own code.
+//!
+//! - [`atomic`]: the atomic types, [`atomic::Ordering`] and [`atomic::fence`].
+//! - [`cell::UnsafeCell`]: `with` and `with_mut` give the raw pointer; loom reports unordered accesses.
+//! - [`Mutex`]: parking_lot's. Its slow path allocates, so `os` and `heap` never use it.
+//! - [`RawMutex`]: never allocates; for `os` and `heap`.
+//! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.
+
+#[cfg(not(loom))]
+mod native;
+#[cfg(not(loom))]
+pub(crate) use native::*;
+
+#[cfg(loom)]
+mod modelled;
+#[cfg(loom)]
+pub(crate) use modelled::*;
+
+#[cfg(not(loom))]
+mod raw_lock;
+#[cfg(not(loom))]
+pub(crate) use raw_lock::{RawMutex, RawMutexGuard};
+
+/// Defines a function that is `const`, except under loom.
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $vis const fn $name($($arg: $ty),*) -> $ret $body
+
+        #[cfg(loom)]
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) -> $ret $body
+    };
+}
+pub(crate) use const_fn;

@@ -1,0 +1,169 @@
+//! A mutex that never allocates, for the layers under the allocator.
+//!
+//! # Protocol
+//! The word is 0 (free), 1 (held) or 2 (held, and somebody may sleep). A locker that finds it taken
+//! spins for a moment, then swaps in 2 and sleeps until the word changes; the unlocker swaps in 0
+//! and wakes one sleeper if it found 2. On Linux sleeping is a futex; elsewhere it is a yield.
+//!
+//! # Orderings
+//! Taking the lock is an Acquire that pairs with the Release of the swap that gave it back.
+
+use super::atomic::{AtomicU32, Ordering};
+use super::cell::UnsafeCell;
+use super::hint;
+use core::ops::{Deref, DerefMut};
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const CONTENDED: u32 = 2;
+const SPINS: u32 = 100;
+
+/// A value behind a lock that neither allocates nor poisons.
+#[derive(Debug)]
+pub(crate) struct RawMutex<T> {
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands the value to one thread at a time, so sharing the mutex moves `T` at most.
+unsafe impl<T: Send> Sync for RawMutex<T> {}
+
+impl<T> RawMutex<T> {
+    /// An unlocked mutex.
+    pub(crate) const fn new(value: T) -> Self {
+        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits for the lock.
+    #[inline]
+    pub(crate) fn lock(&self) -> RawMutexGuard<'_, T> {
+        if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.lock_slow();
+        }
+        RawMutexGuard { mutex: self }
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        for _ in 0..SPINS {
+            if self.word.load(Ordering::Relaxed) == FREE
+                && self
+                    .word
+                    .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return;
+            }
+            hint::spin_loop();
+        }
+        while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
+            park::wait(&self.word, CONTENDED);
+        }
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.word.swap(FREE, Ordering::Release) == CONTENDED {
+            park::wake_one(&self.word);
+        }
+    }
+}
+
+/// The right to the value; gives the lock back when dropped.
+#[derive(Debug)]
+pub(crate) struct RawMutexGuard<'a, T> {
+    mutex: &'a RawMutex<T>,
+}
+
+impl<T> Deref for RawMutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists, so this thread holds the lock and nobody writes.
+        self.mutex.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for RawMutexGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard exists and is borrowed mutably, so this is the only access.
+        self.mutex.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for RawMutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock();
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod park {
+    use super::AtomicU32;
+
+    /// Sleeps while the word is `seen`; may return early.
+    pub(super) fn wait(word: &AtomicU32, seen: u32) {
+        // SAFETY: FUTEX_WAIT reads the word, which outlives the call; no timeout is given.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                seen,
+                core::ptr::null::<libc::timespec>(),
+            )
+        };
+    }
+
+    /// Wakes one thread that sleeps on the word.
+    pub(super) fn wake_one(word: &AtomicU32) {
+        // SAFETY: FUTEX_WAKE only uses the word's address.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                1,
+            )
+        };
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod park {
+    use super::AtomicU32;
+
+    /// Lets other threads run.
+    pub(super) fn wait(_word: &AtomicU32, _seen: u32) {
+        std::thread::yield_now();
+    }
+
+    /// Nobody sleeps.
+    pub(super) fn wake_one(_word: &AtomicU32) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excludes_and_wakes() {
+        static COUNTER: RawMutex<(u64, u64)> = RawMutex::new((0, 0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let mut pair = COUNTER.lock();
+                        assert_eq!(pair.0, pair.1);
+                        pair.0 += 1;
+                        pair.1 += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*COUNTER.lock(), (80_000, 80_000));
+    }
+}
