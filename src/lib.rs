@@ -17,6 +17,7 @@ mod base;
 mod sync;
 
 // Virtual memory and the ends of threads.
+#[cfg(not(loom))]
 mod os;
 
 // The allocator: arenas, pools, blocks, thread heaps.

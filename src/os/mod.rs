@@ -1,1 +1,63 @@
-//! Layer os (being written).
+//! Virtual memory and the ends of threads; knows nothing of blocks.
+//!
+//! | verb | meaning | Unix | elsewhere, Miri |
+//! |---|---|---|---|
+//! | [`reserve`] | address space without memory | `mmap(PROT_NONE)` | the System allocator |
+//! | [`commit`] | readable and writable, zero | `mprotect` | nothing |
+//! | [`purge`] | memory back, addresses stay, zero | `madvise(DONTNEED)` | a fill with zeroes |
+//! | [`release`] | addresses back | `munmap` | the System allocator |
+//! | [`map`] | reserve and commit at once | `mmap` | the System allocator, zeroed |
+//! | [`remap`] | move pages to other reserved addresses | `mremap` | refused |
+//!
+//! All lengths and addresses are multiples of [`PAGE`](crate::base::config::PAGE). Nothing here
+//! allocates, unwinds or takes a lock.
+
+#[cfg(all(unix, not(miri)))]
+mod unix;
+#[cfg(all(unix, not(miri)))]
+use unix as imp;
+
+#[cfg(any(not(unix), miri))]
+mod fallback;
+#[cfg(any(not(unix), miri))]
+use fallback as imp;
+
+pub(crate) mod thread_end;
+
+pub(crate) use imp::{commit, map, purge, release, remap, reserve, unmap};
+
+/// Whether [`reserve`] takes address space only, so that a large reservation is free.
+pub(crate) const LAZY: bool = imp::LAZY;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::config::PAGE;
+
+    #[test]
+    fn purged_pages_read_as_zero() {
+        let len = 16 * PAGE;
+        let pages = map(len).expect("a few pages");
+        // SAFETY: `pages` is mapped and ours for `len` bytes until `unmap`.
+        unsafe {
+            pages.write_bytes(7, len);
+            purge(pages, len);
+            assert_eq!(pages.read(), 0);
+            assert_eq!(pages.add(len - 1).read(), 0);
+            unmap(pages, len);
+        }
+    }
+
+    #[test]
+    fn reservations_are_aligned_and_commit() {
+        let (len, align) = (1 << 22, 1 << 22);
+        let place = reserve(len, align).expect("four MiB of addresses");
+        assert_eq!(place.as_ptr() as usize % align, 0);
+        // SAFETY: the reservation is ours; the committed part is within it.
+        unsafe {
+            assert!(commit(place, PAGE));
+            place.write(1);
+            release(place, len, align);
+        }
+    }
+}
