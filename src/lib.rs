@@ -22,6 +22,8 @@ mod os;
 
 // The allocator: arenas, pools, blocks, thread heaps.
 pub mod heap;
+#[cfg(not(loom))]
+pub use heap::PoolAlloc;
 
 // What a counted object is, without its type.
 mod object;
