@@ -146,7 +146,7 @@ impl Arenas {
     /// Gives a pool's granules back; no block of it is live and no list knows of it.
     pub(crate) fn give_pool(&mut self, held: Held) {
         let pool = held.pool();
-        if held.extent() == 0 {
+        if pool.extent() == 0 {
             // SAFETY: a pool without granules of its own is a huge block that its holder gives up.
             return unsafe { self.give_huge(pool.start()) };
         }

@@ -14,11 +14,15 @@ pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>) {
     }
     if pool.kind() != Kind::Raw {
         let kind = pool.kind();
-        abort(format_args!("dealloc of {place:p} with a small layout, but it lies in a {kind:?} granule"));
+        abort(format_args!(
+            "dealloc of {place:p} with a small layout, but it lies in a {kind:?} granule"
+        ));
     }
     let (start, size) = (pool.start().as_ptr() as usize, pool.block_size());
     if !(addr - start).is_multiple_of(size) {
-        abort(format_args!("dealloc of {place:p}, which is not the start of a block of {size} bytes"));
+        abort(format_args!(
+            "dealloc of {place:p}, which is not the start of a block of {size} bytes"
+        ));
     }
 }
 
@@ -26,7 +30,9 @@ pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>) {
 pub(super) fn run(pool: PoolRef, place: NonNull<u8>, size: usize) {
     if pool.kind() != Kind::Run || pool.start() != place {
         let kind = pool.kind();
-        abort(format_args!("dealloc of {place:p} with {size} bytes, but it lies in a {kind:?} granule"));
+        abort(format_args!(
+            "dealloc of {place:p} with {size} bytes, but it lies in a {kind:?} granule"
+        ));
     }
 }
 

@@ -23,8 +23,14 @@ pub(crate) fn alloc(size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
     }
     let span = size.div_ceil(GRANULE);
     let block_size = span * GRANULE;
-    let shape =
-        Shape { kind: Kind::Run, slot: 0, block_size, capacity: 1, link_offset: 0, value_offset: 0 };
+    let shape = Shape {
+        kind: Kind::Run,
+        slot: 0,
+        block_size,
+        capacity: 1,
+        link_offset: 0,
+        value_offset: 0,
+    };
     let fresh = arena::lock().take_pool(span, shape, ptr::null_mut())?;
     let place = fresh.held.pool().start();
     poison::on_new_pool(place, block_size);

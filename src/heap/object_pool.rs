@@ -15,8 +15,8 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
-use super::pool::{Held, Kind, PoolRef, Shape};
 use super::poison;
+use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::{Listed, link, unlink};
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};

@@ -21,7 +21,7 @@ use super::registry::{Links, Listed};
 use super::thread::ThreadHeap;
 use super::word::{PoolWord, Taken};
 use crate::base::config::{ARENA, GRANULE, GRANULES, PAGE};
-use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// What a granule is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +67,14 @@ pub(crate) struct Pool {
     prev: Cell<Option<PoolRef>>,
     /// Pages (or larger equal parts) whose blocks were taken out of circulation by `trim`.
     purged: Cell<u64>,
-    capacity: Cell<u16>,
+    capacity: AtomicU16,
     /// The next block that was never carved.
     bump: Cell<u16>,
     /// Index of the heap's list that the pool belongs to.
     slot: AtomicU8,
     kind: AtomicU8,
     /// Granules that the pool spans.
-    span: Cell<u8>,
+    span: AtomicU8,
     /// Granules back to the first one of this pool.
     back: AtomicU8,
 
@@ -204,6 +204,24 @@ impl PoolRef {
         sum as usize
     }
 
+    /// Blocks that the program has, except for those in its holder's active list; exact at rest.
+    pub(crate) fn in_use(self) -> usize {
+        match self.kind() {
+            Kind::Run => 1,
+            _ => self.live().saturating_sub(self.0.word.count() as usize),
+        }
+    }
+
+    /// Blocks of the pool.
+    pub(crate) fn capacity(self) -> usize {
+        usize::from(self.0.capacity.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of the pool's granules; 0 for a huge block.
+    pub(crate) fn extent(self) -> usize {
+        usize::from(self.0.span.load(Ordering::Relaxed)) * GRANULE
+    }
+
     /// The block at a distance from the pool's start, in units of 8 bytes as the pool word has it.
     fn block_at(self, unit: u16) -> BlockPtr {
         // SAFETY: units come from blocks of this pool, so the sum stays within it.
@@ -251,10 +269,10 @@ impl PoolRef {
         pool.next.set(None);
         pool.prev.set(None);
         pool.purged.set(0);
-        pool.capacity.set(shape.capacity as u16);
+        pool.capacity.store(shape.capacity as u16, Ordering::Relaxed);
         pool.bump.set(0);
         pool.slot.store(shape.slot, Ordering::Relaxed);
-        pool.span.set(span as u8);
+        pool.span.store(span as u8, Ordering::Relaxed);
         pool.back.store(0, Ordering::Relaxed);
         pool.links.set(None);
         pool.object.trial.set(ptr::null_mut());
@@ -279,7 +297,7 @@ impl PoolRef {
     /// # Safety
     /// The holder gives the granules back, under the arena lock.
     pub(crate) unsafe fn retire(self) -> usize {
-        let span = usize::from(self.0.span.get());
+        let span = usize::from(self.0.span.load(Ordering::Relaxed));
         self.0.owner.store(ptr::null_mut(), Ordering::Relaxed);
         self.0.kind.store(Kind::Free as u8, Ordering::Relaxed);
         self.set_continuations(span, Kind::Free);
@@ -346,15 +364,6 @@ impl Held {
     /// Blocks that were carved at least once.
     pub(crate) fn bump(self) -> usize {
         usize::from(self.record().bump.get())
-    }
-
-    pub(crate) fn capacity(self) -> usize {
-        usize::from(self.record().capacity.get())
-    }
-
-    /// Bytes of the pool's granules.
-    pub(crate) fn extent(self) -> usize {
-        usize::from(self.record().span.get()) * GRANULE
     }
 
     /// Whether the pool is off its list until the relist threshold.
@@ -463,7 +472,7 @@ impl Held {
     /// Whether a block can be had without asking another thread.
     pub(crate) fn can_carve(self) -> bool {
         let pool = self.record();
-        pool.bump.get() < pool.capacity.get() || pool.purged.get() != 0
+        self.bump() < self.pool().capacity() || pool.purged.get() != 0
     }
 
     /// Puts fresh blocks into circulation: about a page of them.
@@ -474,7 +483,7 @@ impl Held {
         }
         let size = self.pool().block_size();
         let first = usize::from(pool.bump.get());
-        let room = self.capacity() - first;
+        let room = self.pool().capacity() - first;
         let count = (PAGE / size).clamp(1, room);
         pool.bump.set((first + count) as u16);
         self.circulate(first, first + count);
@@ -567,7 +576,7 @@ impl Held {
 impl Held {
     /// Bytes that one bit of `purged` stands for.
     fn part(self) -> usize {
-        (self.extent() / 64).max(PAGE)
+        (self.pool().extent() / 64).max(PAGE)
     }
 
     /// Blocks whose link word lies in part `part`: a range of indices.
@@ -594,7 +603,7 @@ impl Held {
     /// leave the free list.
     pub(crate) fn purge_free_pages(self, purge: impl Fn(NonNull<u8>, usize)) -> usize {
         let pool = self.record();
-        let parts = self.extent() / self.part();
+        let parts = self.pool().extent() / self.part();
         if parts > 64 || pool.local.get().is_none() {
             return 0;
         }

@@ -23,8 +23,7 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// Relaxed: who has a pointer of ours got it after the reservation was made.
 #[inline]
 pub(crate) fn is_ours(addr: usize) -> bool {
-    !os::LAZY
-        || addr.wrapping_sub(START.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed)
+    !os::LAZY || addr.wrapping_sub(START.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed)
 }
 
 /// Which slots are taken; behind the arena lock.
@@ -81,7 +80,8 @@ impl Slots {
     pub(crate) fn extend(&mut self, place: NonNull<u8>, run: usize, more: usize) -> bool {
         let Some(start) = self.start else { return false };
         let next = (place.as_ptr() as usize - start.as_ptr() as usize) / ARENA + run;
-        let free = next + more <= self.count && (next..next + more).all(|slot| !self.is_taken(slot));
+        let free =
+            next + more <= self.count && (next..next + more).all(|slot| !self.is_taken(slot));
         if free {
             self.mark(next, more, true);
         }

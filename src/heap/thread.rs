@@ -16,8 +16,8 @@ use core::ptr::{self, NonNull};
 use super::arena;
 use super::block::BlockPtr;
 use super::check;
-use super::pool::{Held, Kind, PoolRef, Shape};
 use super::poison;
+use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::word::Pushed;
@@ -60,14 +60,15 @@ pub(crate) struct ThreadHeap {
     full_objects: Cell<Option<Held>>,
     /// What the layers above keep here.
     pub(super) objects: super::object_pool::ObjectState,
-    /// The next unused heap.
+    /// The next unused heap, and the next of all; under the lock of [`HEAPS`].
     next_unused: Cell<Option<&'static ThreadHeap>>,
+    next_made: Cell<Option<&'static ThreadHeap>>,
 }
 
 /// A heap that is a static.
 struct StaticHeap(ThreadHeap);
 
-// SAFETY: the static heaps are never written, except `next_unused` of none of them.
+// SAFETY: the static heaps are never written.
 unsafe impl Sync for StaticHeap {}
 
 /// The heap of a thread that has none yet.
@@ -82,16 +83,16 @@ thread_local! {
     static CURRENT: Cell<&'static ThreadHeap> = const { Cell::new(&EMPTY.0) };
 }
 
-/// Heaps of ended threads, for the next ones.
-static UNUSED: RawMutex<Unused> = RawMutex::new(Unused { first: None, made: 0 });
+/// All heaps; those of ended threads are used again.
+static HEAPS: RawMutex<Heaps> = RawMutex::new(Heaps { unused: None, made: None });
 
-struct Unused {
-    first: Option<&'static ThreadHeap>,
-    made: usize,
+struct Heaps {
+    unused: Option<&'static ThreadHeap>,
+    made: Option<&'static ThreadHeap>,
 }
 
-// SAFETY: an unused heap belongs to whoever takes it from the list, one thread at a time.
-unsafe impl Send for Unused {}
+// SAFETY: an unused heap belongs to whoever takes it from the list; of others only `left` is read.
+unsafe impl Send for Heaps {}
 
 /// For threads that allocate after their end: one heap behind a lock.
 static LAST_RESORT: RawMutex<LastResort> = RawMutex::new(LastResort(None));
@@ -113,6 +114,7 @@ impl ThreadHeap {
             full_objects: Cell::new(None),
             objects: super::object_pool::ObjectState::new(),
             next_unused: Cell::new(None),
+            next_made: Cell::new(None),
         }
     }
 
@@ -356,23 +358,36 @@ impl ThreadHeap {
     }
 
     fn take_unused() -> Option<&'static ThreadHeap> {
-        let mut unused = UNUSED.lock();
-        let heap = unused.first?;
-        unused.first = heap.next_unused.take();
+        let mut heaps = HEAPS.lock();
+        let heap = heaps.unused?;
+        heaps.unused = heap.next_unused.take();
         Some(heap)
     }
 
     fn map_new() -> Option<&'static ThreadHeap> {
         let place = os::map(align_up(size_of::<ThreadHeap>(), PAGE))?;
-        UNUSED.lock().made += 1;
         // SAFETY: the mapping is zero, which is an empty heap, large enough, and never unmapped.
-        Some(unsafe { place.cast::<ThreadHeap>().as_ref() })
+        let heap = unsafe { place.cast::<ThreadHeap>().as_ref() };
+        let mut heaps = HEAPS.lock();
+        heap.next_made.set(heaps.made);
+        heaps.made = Some(heap);
+        Some(heap)
     }
 
     fn put_unused(&'static self) {
-        let mut unused = UNUSED.lock();
-        self.next_unused.set(unused.first);
-        unused.first = Some(self);
+        let mut heaps = HEAPS.lock();
+        self.next_unused.set(heaps.unused);
+        heaps.unused = Some(self);
+    }
+
+    /// Calls `f` with every heap that was ever made. Only `left` may be asked.
+    pub(super) fn for_each(mut f: impl FnMut(&ThreadHeap)) {
+        let heaps = HEAPS.lock();
+        let mut next = heaps.made;
+        while let Some(heap) = next {
+            next = heap.next_made.get();
+            f(heap);
+        }
     }
 
     /// Gives up everything that a thread holds, at its end.

@@ -103,8 +103,7 @@ impl PoolWord {
                 let claimed = (pushed - NEED_ONE) & !STATE | HELD;
                 (claimed, Pushed::Claimed { listed: word & STATE == LISTED })
             };
-            let order =
-                if outcome == Pushed::Away { Ordering::Release } else { Ordering::Relaxed };
+            let order = if outcome == Pushed::Away { Ordering::Release } else { Ordering::Relaxed };
             match self.0.compare_exchange_weak(word, next, order, Ordering::Relaxed) {
                 Ok(_) => return outcome,
                 Err(seen) => word = seen,
@@ -148,9 +147,7 @@ impl PoolWord {
     fn unhold(&self, need: u16, state: u64) -> bool {
         debug_assert!(need >= 1, "the last free must find a need");
         let given_up = NONE | u64::from(need) << 32 | state;
-        self.0
-            .compare_exchange(EMPTY_HELD, given_up, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
+        self.0.compare_exchange(EMPTY_HELD, given_up, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Makes the caller the holder of a listed pool, under the registry lock; it must take next.
