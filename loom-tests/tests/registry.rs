@@ -1,8 +1,9 @@
 //! Model of `heap::registry`: a pool that one thread lists, another adopts, and freers claim.
 //!
-//! Tried, each fails: unhold outside the registry lock (an adopter finds a pool that is not given up),
-//! a claimer that does not unlink (a released pool stays listed), adopt that does not check the state
-//! (two holders), unhold Relaxed (the adopter reads the fields unordered).
+//! Tried, each fails: unhold outside the registry lock (the pool is given up but in no list), a claimer
+//! that does not unlink (a released pool stays listed), a claimer that unlinks after it took (fields
+//! read unordered), adopt that does not check the state (two holders). There is no ordering to weaken:
+//! all of the registry is behind its lock.
 #![cfg(loom)]
 
 use loom::thread;
@@ -54,4 +55,17 @@ fn claimed_while_adopted() {
             pool.check_released();
         });
     }
+}
+
+/// A pool that is being listed is found, by the adopter that is there or by the next one.
+#[test]
+fn listed_is_found() {
+    explore("list, adopt", None, || {
+        let pool = Model::new(1, 1);
+        let adopting = pool.clone();
+        let adopter = thread::spawn(move || adopting.adopt(2));
+        pool.give_up(1);
+        let adopted = adopter.join().unwrap();
+        assert!(adopted != pool.adopt(1), "adopted by both or by nobody");
+    });
 }

@@ -1,8 +1,8 @@
 //! Model of `heap::word`: push, claim, take and unhold of a pool whose blocks are out everywhere.
 //!
-//! Tried, each fails: push Relaxed (the taker reads the link unordered), take Relaxed (the same),
-//! unhold Relaxed (the claimer reads the holder's fields unordered), unhold by a plain store instead of
-//! the CAS (a block is lost), need not in the word but read from the header (touched after release).
+//! Tried, each fails: push Relaxed (the taker reads the link unordered), take Relaxed (the same), unhold
+//! full Relaxed (the claimer reads the holder's fields unordered), unhold by a plain store instead of
+//! the CAS (a block is lost), a push that never claims (the pool never comes back).
 #![cfg(loom)]
 
 use loom::thread;

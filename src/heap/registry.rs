@@ -8,7 +8,8 @@
 //! claimer's unlink then finds nothing to do.
 //!
 //! # Orderings
-//! None of its own: links are under the lock, the pool's fields are handed over by the pool word.
+//! None of its own: links and, for pools that were listed, the pool's fields are handed over by the lock.
+//! A claimer must therefore unlink before it touches the pool.
 
 use super::word::PoolWord;
 use crate::sync::{RawMutex, const_fn};

@@ -25,10 +25,12 @@
 //! # Orderings
 //! - push is Release: the take that finds the block must see its link and all writes of its last user.
 //! - take is Acquire, for the same pair.
-//! - unhold is Release, and the holder's next take (after claim or adopt) is the Acquire that pairs
-//!   with it: the plain fields are handed over through the word.
-//! - claim and adopt are Relaxed: a take always follows. Claim's CAS is also a push, hence Release
-//!   is not needed either: nobody else takes that block.
+//! - unhold full is Release, and the claimer's take is the Acquire that pairs with it: the plain fields
+//!   are handed over through the word.
+//! - unhold listed is Relaxed: who gets a listed pool, by adopting it or by unlinking what it claimed,
+//!   goes through the registry lock.
+//! - claim and adopt are Relaxed: a take always follows. Claim's CAS is also a push, but nobody else
+//!   takes that block, so Release is not needed either.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::const_fn;
@@ -134,20 +136,20 @@ impl PoolWord {
     /// The holder of a pool without a free block gives it up. False, and still held, when blocks came.
     #[inline]
     pub fn unhold_full(&self, need: u16) -> bool {
-        self.unhold(need, FULL)
+        self.unhold(need, FULL, Ordering::Release)
     }
 
     /// The holder of a pool with free blocks gives it up to the registry, under the registry lock.
     /// False, and still held, when blocks came.
     #[inline]
     pub fn unhold_listed(&self, need: u16) -> bool {
-        self.unhold(need, LISTED)
+        self.unhold(need, LISTED, Ordering::Relaxed)
     }
 
-    fn unhold(&self, need: u16, state: u64) -> bool {
+    fn unhold(&self, need: u16, state: u64, order: Ordering) -> bool {
         debug_assert!(need >= 1, "the last free must find a need");
         let given_up = NONE | u64::from(need) << 32 | state;
-        self.0.compare_exchange(EMPTY_HELD, given_up, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(EMPTY_HELD, given_up, order, Ordering::Relaxed).is_ok()
     }
 
     /// Makes the caller the holder of a listed pool, under the registry lock; it must take next.
