@@ -43,3 +43,7 @@ pub mod intern;
 
 #[cfg(loom)]
 pub mod model;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod checkers;

@@ -316,6 +316,23 @@ impl Arenas {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Arenas {
+    /// Calls `f` with each arena's free and dirty granules, and whether it is where it should be.
+    pub(super) fn for_each_arena(&self, mut f: impl FnMut(u64, u64, bool)) {
+        let mut next = self.first_made;
+        while let Some(arena) = next {
+            next = arena.next_made.get();
+            let mut listed = self.by_free[arena.free_count()];
+            while listed.is_some_and(|other| !ptr::eq(other, arena)) {
+                listed = listed.and_then(|other| other.next.get());
+            }
+            let in_list = listed.is_some() || arena.free_count() == 0;
+            f(arena.free.get(), arena.dirty.get(), in_list);
+        }
+    }
+}
+
 /// The start of the arena that `place` is in.
 fn arena_of(place: NonNull<u8>) -> NonNull<u8> {
     let start = place.as_ptr() as usize & !(ARENA - 1);

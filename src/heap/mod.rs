@@ -60,5 +60,19 @@ pub fn trim() -> usize {
     bytes + arena::lock().trim()
 }
 
+/// Asserts every invariant that the heap's documentation states, as far as this thread may look: its
+/// own heap, and the arenas.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_invariants() {
+    let heap = thread::ThreadHeap::current();
+    if heap.is_own() {
+        heap.check_invariants();
+    }
+    arena::lock().check_invariants();
+    let stats = stats();
+    let parts = stats.allocated + stats.available + stats.unused_pools + stats.headers;
+    assert_eq!(parts + stats.quantization + stats.alignment, stats.total(), "{stats}");
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests;

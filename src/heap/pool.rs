@@ -531,7 +531,12 @@ impl Held {
         self.record().local.get().is_some()
     }
 
-    fn link_offset(self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn local(self) -> Option<BlockPtr> {
+        self.record().local.get()
+    }
+
+    pub(super) fn link_offset(self) -> usize {
         usize::from(self.record().object.link_offset.get())
     }
 

@@ -224,3 +224,12 @@ fn statistics_add_up_whatever_other_threads_do() {
     super::trim();
     assert_adds_up(&super::stats());
 }
+
+#[test]
+fn random_programs_agree_with_the_shadow_map() {
+    let mut random = Random(0x5EED_5EED_5EED);
+    for _ in 0..60 {
+        let program: Vec<u8> = (0..3000).map(|_| random.next() as u8).collect();
+        crate::checkers::heap_ops::run(&program);
+    }
+}

@@ -435,6 +435,17 @@ impl ThreadHeap {
         self.pools[slot].get()
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn active_list(&self, slot: usize) -> Option<BlockPtr> {
+        self.lists[slot].get()
+    }
+
+    /// Full raw pools that this heap keeps.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn full_pools(&self) -> impl Iterator<Item = Held> {
+        self.full.iter().flatten().filter_map(Cell::get)
+    }
+
     pub(super) fn full_objects(&self) -> &Cell<Option<Held>> {
         &self.full_objects
     }
