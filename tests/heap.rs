@@ -1,0 +1,339 @@
+//! The allocator installed: the H cases of `python.md`, X10 to X13, and what every program does.
+//!
+//! H01, H03 and H05 are restated for our own size classes; H02 does not arise (`GlobalAlloc` is never
+//! asked for nothing); H13 and H16 to H18 belong to later issues, H20 (fork) waits.
+
+use std::alloc::{GlobalAlloc, Layout, alloc, alloc_zeroed, dealloc, realloc};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
+
+use hoopsnake::{PoolAlloc, heap};
+
+#[global_allocator]
+static GLOBAL: PoolAlloc = PoolAlloc;
+
+/// Tests that count blocks or memory take turns.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+}
+
+/// Resident memory in MiB.
+#[cfg(target_os = "linux")]
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+#[test]
+fn collections_and_threads() {
+    let handles: Vec<_> = (0..8u64)
+        .map(|seed| {
+            std::thread::spawn(move || {
+                let mut map = HashMap::new();
+                let mut tree = BTreeMap::new();
+                for n in 0..20_000u64 {
+                    let key = n.wrapping_mul(seed + 0x9E37_79B9_7F4A_7C15) >> 40;
+                    map.entry(key % 5000).or_insert_with(Vec::new).push(format!("{n}"));
+                    tree.insert(key, vec![n; (n % 50) as usize]);
+                    if n % 3 == 0 {
+                        tree.pop_first();
+                    }
+                }
+                (map, tree)
+            })
+        })
+        .collect();
+    for handle in handles {
+        let (map, tree) = handle.join().unwrap();
+        assert_eq!(map.values().map(Vec::len).sum::<usize>(), 20_000);
+        assert!(tree.values().all(|values| values.windows(2).all(|pair| pair[0] == pair[1])));
+    }
+}
+
+/// Every block is as aligned as its layout asks, and neighbours of a class are its size apart.
+#[test]
+fn h01_alignment_and_classes() {
+    for size in 1..=512 {
+        for align in [1, 2, 4, 8, 16, 32, 64] {
+            let layout = layout(size, align);
+            // SAFETY: the size is not zero; the block is freed once.
+            unsafe {
+                let place = alloc(layout);
+                assert_eq!(place as usize % align, 0, "{layout:?}");
+                dealloc(place, layout);
+            }
+        }
+    }
+    let classes = heap::stats().classes;
+    assert!(classes.windows(2).all(|pair| pair[0].block_size < pair[1].block_size));
+    assert!(classes.iter().all(|class| class.block_size % 8 == 0));
+}
+
+#[test]
+fn h04_realloc_within_the_class_keeps_the_address() {
+    // SAFETY: the block is live and has these sizes in turn.
+    unsafe {
+        let place = alloc(layout(25, 8));
+        let grown = realloc(place, layout(25, 8), 32);
+        assert_eq!(place, grown);
+        dealloc(grown, layout(32, 8));
+    }
+}
+
+#[test]
+fn h05_realloc_shrinks_in_place_above_three_quarters() {
+    // SAFETY: the block is live and has these sizes in turn.
+    unsafe {
+        let place = alloc(layout(512, 8));
+        place.write_bytes(7, 512);
+        let same = realloc(place, layout(512, 8), 400);
+        assert_eq!(place, same, "400 of 512 is more than three quarters");
+        let moved = realloc(same, layout(400, 8), 250);
+        assert_ne!(moved, same, "250 of 416 moves to a smaller class");
+        assert!((0..250).all(|at| moved.add(at).read() == 7));
+        dealloc(moved, layout(250, 8));
+    }
+}
+
+#[test]
+fn h06_realloc_across_all_kinds_and_back() {
+    let sizes = [100, 9000, 70_000, 3 << 20, 9 << 20, 70_000, 9000, 100];
+    // SAFETY: the block is live and has these sizes in turn.
+    unsafe {
+        let mut place = alloc(layout(sizes[0], 8));
+        (0..100).for_each(|at| place.add(at).write(at as u8));
+        for pair in sizes.windows(2) {
+            place = realloc(place, layout(pair[0], 8), pair[1]);
+            assert!((0..100).all(|at| place.add(at).read() == at as u8), "{pair:?}");
+        }
+        dealloc(place, layout(100, 8));
+    }
+}
+
+#[test]
+fn h07_zeroed_blocks_are_zero_on_dirty_memory() {
+    for size in [8, 100, 5000, 20_000, 200_000, 3 << 20] {
+        for _ in 0..3 {
+            // SAFETY: the blocks are live between alloc and dealloc.
+            unsafe {
+                let dirty = alloc(layout(size, 8));
+                dirty.write_bytes(0xFF, size);
+                dealloc(dirty, layout(size, 8));
+                let clean = alloc_zeroed(layout(size, 8));
+                assert!((0..size).all(|at| clean.add(at).read() == 0), "size {size}");
+                dealloc(clean, layout(size, 8));
+            }
+        }
+    }
+}
+
+/// Other tests run in other threads: their blocks come and go, so this looks at its own class.
+#[test]
+fn h08_allocated_blocks_count() {
+    let class = |size: usize| {
+        let classes = heap::stats().classes;
+        let found = classes.iter().find(|class| class.block_size >= size).map(|c| c.in_use);
+        found.unwrap()
+    };
+    let before = class(7600);
+    let blocks: Vec<_> = (0..1000).map(|_| Box::new([1u8; 7600])).collect();
+    assert_eq!(class(7600), before + 1000);
+    assert!(heap::allocated_blocks() >= 1000);
+    drop(blocks);
+    assert_eq!(class(7600), before);
+}
+
+#[cfg(all(target_os = "linux", not(sanitized)))]
+#[test]
+fn h09_memory_goes_back() {
+    let _alone = alone();
+    heap::trim();
+    let before = resident();
+    let blocks: Vec<_> = (0..1_000_000u64).map(|n| Box::new([n; 6])).collect();
+    let full = resident();
+    assert!(full > before + 40.0, "{before} then {full}");
+    drop(blocks);
+    heap::trim();
+    let after = resident();
+    assert!(after < before + 3.0, "{before} MiB, {full} full, {after} after");
+}
+
+#[cfg(all(target_os = "linux", not(sanitized)))]
+#[test]
+fn h11_an_empty_pool_changes_its_class() {
+    let _alone = alone();
+    heap::trim();
+    let before = resident();
+    for round in 0..4 {
+        let small: Vec<_> = (0..300_000u64).map(|n| Box::new([n; 4])).collect();
+        drop(small);
+        let large: Vec<_> = (0..100_000u64).map(|n| Box::new([n; 12])).collect();
+        drop(large);
+        if round == 0 {
+            assert!(resident() < before + 30.0);
+        }
+    }
+    assert!(resident() < before + 20.0, "{before} MiB, then {}", resident());
+}
+
+#[test]
+fn h15_statistics_add_up() {
+    let stats = heap::stats();
+    let parts = stats.allocated
+        + stats.available
+        + stats.unused_pools
+        + stats.headers
+        + stats.quantization
+        + stats.alignment;
+    assert_eq!(parts, stats.total(), "{stats}");
+}
+
+/// X10 and H19: a million blocks made here, freed there; memory stays bounded.
+#[test]
+fn x10_producer_and_consumer() {
+    let pools = || heap::stats().classes.iter().find(|c| c.block_size >= 1000).unwrap().pools;
+    let (send, receive) = sync_channel::<Vec<Box<[u64; 125]>>>(8);
+    let consumer = std::thread::spawn(move || {
+        receive.iter().map(|batch| batch.iter().map(|block| block[2]).sum::<u64>()).sum::<u64>()
+    });
+    let before = pools();
+    for round in 0..1000u64 {
+        send.send((0..1000).map(|_| Box::new([round; 125])).collect()).unwrap();
+    }
+    drop(send);
+    assert_eq!(consumer.join().unwrap(), (0..1000).map(|round| round * 1000).sum::<u64>());
+    // Ten batches of a thousand blocks are under way at most: 160 pools.
+    let after = pools();
+    assert!(after <= before + 200, "{before} pools, then {after}");
+}
+
+/// X11: a thread dies with blocks that others use; its pools are adopted.
+#[test]
+fn x11_blocks_outlive_their_thread() {
+    let mut kept = Vec::new();
+    for round in 0..100u64 {
+        kept.extend(
+            std::thread::spawn(move || {
+                let blocks: Vec<_> = (0..500u64).map(|n| Box::new([round, n, n])).collect();
+                blocks.into_iter().step_by(7).collect::<Vec<_>>()
+            })
+            .join()
+            .unwrap(),
+        );
+    }
+    assert!(kept.iter().all(|block| block[1] == block[2] && block[1] % 7 == 0));
+}
+
+/// X12: contents survive every realloc of a sample of all pairs up to 1100.
+#[test]
+fn x12_realloc_matrix() {
+    for old in (1..1100).step_by(13) {
+        for new in (1..1100).step_by(17) {
+            // SAFETY: the block is live and has these sizes in turn.
+            unsafe {
+                let place = alloc(layout(old, 8));
+                (0..old).for_each(|at| place.add(at).write((at % 251) as u8));
+                let moved = realloc(place, layout(old, 8), new);
+                let kept = old.min(new);
+                assert!((0..kept).all(|at| moved.add(at).read() == (at % 251) as u8));
+                dealloc(moved, layout(new, 8));
+            }
+        }
+    }
+}
+
+/// A block as it travels between threads: whole of it filled with its own tag.
+struct Tagged {
+    place: *mut u8,
+    layout: Layout,
+    tag: u8,
+}
+
+// SAFETY: a block is used by one thread at a time.
+unsafe impl Send for Tagged {}
+
+impl Tagged {
+    fn new(random: &mut Random) -> Tagged {
+        let size = match random.below(64) {
+            0 => 1 + random.below(100_000),
+            1..=6 => 1 + random.below(9000),
+            _ => 1 + random.below(300),
+        };
+        let layout = layout(size, 1 << random.below(6));
+        // SAFETY: the size is not zero.
+        let place = unsafe { PoolAlloc.alloc(layout) };
+        assert!(!place.is_null() && place as usize % layout.align() == 0);
+        let tag = random.next() as u8;
+        // SAFETY: the block has that size.
+        unsafe { place.write_bytes(tag, size) };
+        Tagged { place, layout, tag }
+    }
+
+    /// Any overlap with another block would have overwritten this one's tag.
+    fn free(self) {
+        // SAFETY: the block is live and has that size.
+        let bytes = unsafe { std::slice::from_raw_parts(self.place, self.layout.size()) };
+        assert!(bytes.iter().all(|&byte| byte == self.tag), "{:?} was overwritten", self.layout);
+        // SAFETY: the block is freed once.
+        unsafe { PoolAlloc.dealloc(self.place, self.layout) };
+    }
+}
+
+/// X13: eight threads allocate, free, and exchange blocks through a shared table.
+#[test]
+fn x13_stress_against_the_contents() {
+    let steps = if cfg!(debug_assertions) { 60_000 } else { 1_250_000 };
+    let table: Vec<Mutex<Option<Tagged>>> = (0..512).map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let table = &table;
+            scope.spawn(move || {
+                let mut random = Random(0x9E37_79B9_7F4A_7C15 + thread);
+                let mut own: Vec<Tagged> = Vec::new();
+                for _ in 0..steps {
+                    match random.below(8) {
+                        0..=3 => own.push(Tagged::new(&mut random)),
+                        4..=5 if !own.is_empty() => own.swap_remove(random.below(own.len())).free(),
+                        _ => {
+                            let taken = own.pop();
+                            let place = &table[random.below(table.len())];
+                            let before = std::mem::replace(&mut *place.lock().unwrap(), taken);
+                            before.into_iter().for_each(Tagged::free);
+                        }
+                    }
+                    if own.len() > 400 {
+                        own.drain(..).for_each(Tagged::free);
+                    }
+                }
+                own.into_iter().for_each(Tagged::free);
+            });
+        }
+    });
+    for place in table {
+        place.into_inner().unwrap().into_iter().for_each(Tagged::free);
+    }
+    h15_statistics_add_up();
+}
