@@ -16,15 +16,3 @@ fail() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
 }
-
-# Names the root's test programs that run its code: not those that read sources or run the compiler.
-program_tests() {
-    local file name
-    for file in tests/*.rs tests/*/main.rs; do
-        name=${file#tests/} name=${name%.rs} name=${name%/main}
-        case $name in
-            tidy | ui) ;;
-            *) printf -- '--test %s ' "$name" ;;
-        esac
-    done
-}

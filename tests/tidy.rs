@@ -337,7 +337,8 @@ enum Unsafe {
     Assertion,
     /// A function or a trait: has conditions.
     Contract,
-    /// A function pointer's type, an attribute, or a method whose trait has the conditions.
+    /// A function pointer's type, an attribute, a method whose trait has the conditions, or an
+    /// `extern` block (clippy rejects a reason there).
     Neither,
 }
 
@@ -346,7 +347,8 @@ fn unsafe_kind(tokens: &[Token], at: usize) -> Unsafe {
     let next = at + 1 + tokens[at + 1..].iter().take_while(is_abi).count();
     let is_named = tokens.get(next + 1).is_some_and(|name| name.text != "(");
     match tokens.get(next).map_or("", |token| token.text) {
-        "{" | "impl" => Unsafe::Assertion,
+        "{" if next == at + 1 => Unsafe::Assertion,
+        "impl" => Unsafe::Assertion,
         "trait" => Unsafe::Contract,
         "fn" if is_named && !in_trait_impl(tokens, at) => Unsafe::Contract,
         _ => Unsafe::Neither,
@@ -421,15 +423,18 @@ fn unmodelled_protocols(source: &Source, project: &Project) -> Vec<Complaint> {
     if source.path == "src/sync/native.rs" {
         return Vec::new();
     }
+    let tokens = source.production();
     let mut complaints = Vec::new();
-    if let Some(line) = first_ordering(&source.production()) {
-        for heading in ["# Protocol", "# Orderings"] {
-            if !source.documents(heading) {
-                let message = format!("a memory ordering, and no `{heading}` in the module's docs");
-                complaints.push(complain(line, message));
-            }
+    let mut require = |heading: &str, names: &[&str]| {
+        if let Some(line) = first_ordering(&tokens, names).filter(|_| !source.documents(heading)) {
+            let message = format!("a memory ordering, and no `{heading}` in the module's docs");
+            complaints.push(complain(line, message));
         }
-    }
+    };
+    require("# Orderings", &["*", "Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"]);
+    // Relaxed alone orders nothing between threads: there is no protocol to run.
+    require("# Protocol", &["*", "Acquire", "Release", "AcqRel", "SeqCst"]);
+
     let name = source.module().last().copied().unwrap_or_default();
     let modelled = source.path == UNMODELLED || project.models.contains(name);
     if source.documents("# Protocol") && !modelled {
@@ -438,15 +443,12 @@ fn unmodelled_protocols(source: &Source, project: &Project) -> Vec<Complaint> {
     complaints
 }
 
-/// The line of the first memory ordering; `core::cmp::Ordering` has none.
-fn first_ordering(tokens: &[Token]) -> Option<usize> {
-    let is_memory = |name: &Token| {
-        ["*", "Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"].contains(&name.text)
-    };
+/// The line of the first `Ordering::` with one of `names`; that of `core::cmp` is another one.
+fn first_ordering(tokens: &[Token], names: &[&str]) -> Option<usize> {
     let is_ordering = |at: &usize| {
         reads(tokens, *at, &["Ordering", "::"])
             && !(*at >= 2 && reads(tokens, at - 2, &["cmp", "::"]))
-            && path_heads(tokens, at + 2).iter().any(is_memory)
+            && path_heads(tokens, at + 2).iter().any(|head| names.contains(&head.text))
     };
     (0..tokens.len()).find(is_ordering).map(|at| tokens[at].line)
 }
@@ -584,10 +586,7 @@ fn other_uses_are_not() {
     let of = |text| lines(upward_uses, "src/heap/pool.rs", text);
     assert_eq!(of("use crate::{base, heap::word, os::map};\npub(crate) fn f() {}"), NONE);
     assert_eq!(of("// crate::rc\n/* crate::rc /* */ crate::rc */\n/// [`crate::rc`]"), NONE);
-    assert_eq!(
-        of(r###"const A: &str = "\" crate::rc"; const B: &str = r#"" crate::rc"#;"###),
-        NONE
-    );
+    assert_eq!(of(r##"const A: &str = "\" crate::rc"; const B: &str = r#"" crate::rc"#;"##), NONE);
     assert_eq!(of("#[cfg(test)]\nmod tests { use crate::rc::Cc; }"), NONE);
     assert_eq!(of("use super::word; mod m { use super::super::word; }"), NONE);
     assert_eq!(of("fn f<'a>(c: &'a char) { if *c == '\"' { crate::os::f() } }"), NONE);
@@ -630,6 +629,7 @@ fn explained_unsafe_is_not() {
     assert_eq!(of("/// # Safety\n/// Once.\n#[inline(always)]\npub(crate) unsafe fn f() {}"), NONE);
     assert_eq!(of("// SAFETY: ok.\nunsafe impl G for A {\n  unsafe fn f(&self) {}\n}"), NONE);
     assert_eq!(of("const A: &str = \"unsafe { }\"; type F = unsafe extern \"C\" fn(u8);"), NONE);
+    assert_eq!(of("unsafe extern \"C\" {\n  fn f();\n}"), NONE);
 }
 
 #[test]
@@ -655,6 +655,8 @@ fn unmodelled_protocols_are_reported() {
     let documented = "//! # Protocol\n//! # Orderings\nfn f() { a.load(Ordering::Acquire) }";
     assert_eq!(of("src/heap/word.rs", "fn f() { a.load(Ordering::Acquire) }"), [1, 1]);
     assert_eq!(of("src/heap/word.rs", "//! # Protocol\nuse Ordering::{Acquire, Release};"), [2]);
+    assert_eq!(of("src/heap/pool.rs", "//! Docs.\nuse Ordering::Relaxed;"), [2]);
+    assert_eq!(of("src/heap/pool.rs", "//! # Orderings\nuse Ordering::Relaxed;"), NONE);
     assert_eq!(of("src/heap/other.rs", documented), [1], "there is no such model");
     assert_eq!(of("src/heap/word.rs", documented), NONE);
     assert_eq!(of(UNMODELLED, documented), NONE);

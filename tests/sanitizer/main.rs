@@ -23,7 +23,8 @@ fn must_be_reported(test: &str, error: fn()) {
         return error();
     }
     let program = std::env::current_exe().expect("the path of this test");
-    let child = Command::new(program).args([test, "--exact", "--nocapture"]).env(SEED, "1").output();
+    let child =
+        Command::new(program).args([test, "--exact", "--nocapture"]).env(SEED, "1").output();
     let output = child.expect("this test can be started again");
     let errors = String::from_utf8_lossy(&output.stderr);
     let reported = REPORTS.iter().any(|report| errors.contains(report));
