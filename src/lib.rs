@@ -3,7 +3,9 @@
 #![warn(missing_debug_implementations)]
 
 #[cfg(all(loom, not(crossbeam_loom)))]
-compile_error!("models need both `--cfg loom` and `--cfg crossbeam_loom`: with one of them they explore one schedule and pass");
+compile_error!(
+    "models need both `--cfg loom` and `--cfg crossbeam_loom`: with one of them they explore one schedule and pass"
+);
 
 // So that the paths `hoopsnake::…` in the derive's output also resolve inside this crate's own tests.
 extern crate self as hoopsnake;
@@ -22,6 +24,8 @@ mod os;
 
 // The allocator: arenas, pools, blocks, thread heaps.
 pub mod heap;
+#[cfg(not(loom))]
+pub use heap::PoolAlloc;
 
 // What a counted object is, without its type.
 mod object;

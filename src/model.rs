@@ -1,1 +1,4 @@
-//! The protocols that `loom-tests` may see.
+//! The protocols that `loom-tests` may see; exists under `--cfg loom` only.
+
+pub use crate::heap::registry::{Links, Listed, Registry};
+pub use crate::heap::word::{PoolWord, Pushed, Taken};

@@ -1,1 +1,64 @@
-//! Layer heap (being written).
+//! The allocator: arenas, pools, blocks, thread heaps, and what they hold.
+//!
+//! Words (pymalloc's): an **arena** is a large aligned piece of the reservation; a **pool** is a
+//! granule (64 KiB, or a few) of blocks of one **size class**; a **block** is what the caller gets.
+
+#[cfg(not(loom))]
+mod arena;
+#[cfg(not(loom))]
+mod block;
+#[cfg(not(loom))]
+mod check;
+#[cfg(not(loom))]
+mod global;
+#[cfg(not(loom))]
+mod large;
+#[cfg(not(loom))]
+pub(crate) mod object_pool;
+#[cfg(not(loom))]
+mod poison;
+#[cfg(not(loom))]
+mod pool;
+pub(crate) mod registry;
+#[cfg(not(loom))]
+mod reservation;
+#[cfg(not(loom))]
+mod size_class;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+mod thread;
+pub(crate) mod word;
+
+#[cfg(not(loom))]
+pub use global::PoolAlloc;
+#[cfg(not(loom))]
+pub use stats::{ClassStats, Stats, allocated_blocks, stats};
+
+/// Gives back to the operating system what the heap does not use: free granules, empty pools of this
+/// thread and of no thread, and whole free pages inside their pools. Returns the bytes.
+///
+/// Pools that other threads hold are left alone.
+///
+/// ```
+/// let numbers: Vec<Box<u64>> = (0..100_000).map(Box::new).collect();
+/// drop(numbers);
+/// hoopsnake::heap::trim();
+/// ```
+///
+/// # Cost
+/// A walk over the pools that it may touch, and a system call for each run of pages given back; the
+/// next use of those pages costs a page fault each. Python keeps such memory for ever.
+#[cfg(not(loom))]
+pub fn trim() -> usize {
+    let mut bytes = 0;
+    let heap = thread::ThreadHeap::current();
+    if heap.is_own() {
+        bytes += heap.trim();
+    }
+    bytes += thread::trim_listed();
+    bytes + arena::lock().trim()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,57 @@
+//! Model of `heap::registry`: a pool that one thread lists, another adopts, and freers claim.
+//!
+//! Tried, each fails: unhold outside the registry lock (an adopter finds a pool that is not given up),
+//! a claimer that does not unlink (a released pool stays listed), adopt that does not check the state
+//! (two holders), unhold Relaxed (the adopter reads the fields unordered).
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::explore;
+use loom_tests::pool::Model;
+
+/// A thread ends with one block out and one free; another adopts the pool, a third frees the block.
+#[test]
+fn adopted_while_freed() {
+    explore("abandon, adopt, free", Some(3), || {
+        let pool = Model::new(1, 1);
+        let (freeing, adopting) = (pool.clone(), pool.clone());
+        let freer = thread::spawn(move || freeing.free(2, 0));
+        let adopter = thread::spawn(move || {
+            if adopting.adopt(3) {
+                if let Some(block) = adopting.alloc() {
+                    adopting.free(3, block);
+                }
+                adopting.give_up(3);
+            }
+        });
+        pool.give_up(1);
+        freer.join().unwrap();
+        adopter.join().unwrap();
+        pool.check_released();
+    });
+}
+
+/// A listed pool with two blocks out: two freers, and an adopter that gives it up again.
+#[test]
+fn claimed_while_adopted() {
+    for threshold in 1..=2 {
+        explore("two freers, one adopter", Some(2), move || {
+            let pool = Model::new(2, threshold);
+            pool.give_up(1);
+            let freers: Vec<_> = [2, 3]
+                .map(|me| {
+                    let pool = pool.clone();
+                    thread::spawn(move || pool.free(me, me - 2))
+                })
+                .into_iter()
+                .collect();
+            if pool.adopt(4) {
+                pool.give_up(4);
+            }
+            for freer in freers {
+                freer.join().unwrap();
+            }
+            pool.check_released();
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! Blocks above the largest class: runs of granules, and huge blocks with arenas of their own.
+
+use core::ptr::{self, NonNull};
+
+use super::arena::{self, MAX_RUN};
+use super::check;
+use super::poison;
+use super::pool::{Kind, PoolRef, Shape};
+use crate::base::config::GRANULE;
+
+/// The largest block that is a run of granules.
+const RUN_MAX: usize = MAX_RUN * GRANULE;
+
+/// Whether a layout needs a huge block; runs are aligned to a granule.
+fn is_huge(size: usize, align: usize) -> bool {
+    size > RUN_MAX || align > GRANULE
+}
+
+/// A block of `size` bytes, and whether it is known to be zero.
+pub(crate) fn alloc(size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
+    if is_huge(size, align) {
+        return arena::lock().take_huge(size, align).map(|place| (place, true));
+    }
+    let span = size.div_ceil(GRANULE);
+    let block_size = span * GRANULE;
+    let shape = Shape {
+        kind: Kind::Run,
+        slot: 0,
+        block_size,
+        capacity: 1,
+        link_offset: 0,
+        value_offset: 0,
+    };
+    let fresh = arena::lock().take_pool(span, shape, ptr::null_mut())?;
+    let place = fresh.held.pool().start();
+    poison::on_new_pool(place, block_size);
+    Some((place, !fresh.dirty))
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// `place` came from [`alloc`] with this size and alignment (or [`resize`]), and is the caller's.
+pub(crate) unsafe fn dealloc(place: NonNull<u8>, size: usize, align: usize) {
+    if is_huge(size, align) {
+        // SAFETY: the caller's huge block.
+        return unsafe { arena::lock().give_huge(place) };
+    }
+    // SAFETY: the caller's block lies in an arena.
+    let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
+    check::run(pool, place, size);
+    // SAFETY: who owns the run's only block holds it.
+    let held = unsafe { pool.assume_held() };
+    arena::lock().give_pool(held);
+}
+
+/// Changes the size of a block without copying it; `None` when that cannot be done.
+///
+/// # Safety
+/// As [`dealloc`]; both sizes are above the largest class.
+pub(crate) unsafe fn resize(
+    place: NonNull<u8>,
+    old: usize,
+    new: usize,
+    align: usize,
+) -> Option<NonNull<u8>> {
+    match (is_huge(old, align), is_huge(new, align)) {
+        // SAFETY: the caller's huge block.
+        (true, true) => unsafe { arena::lock().resize_huge(place, new, align) },
+        (false, false) if old.div_ceil(GRANULE) == new.div_ceil(GRANULE) => Some(place),
+        _ => None,
+    }
+}

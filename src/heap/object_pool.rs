@@ -1,0 +1,514 @@
+//! Pools of counted objects: owned by one thread, freed into without atomics, with side metadata.
+//!
+//! A block holds `[vtable word][count word][value]`, or `[count word][value]` for leaves. The count
+//! word is never overlaid by a link, so a block that is or was an object can always be asked for its
+//! count (*type-stable*). Objects with edges have eight side bits each, kept per 64 blocks in one
+//! cache line ([`Group`]) in the arena's first granules; this file knows their place and width, the
+//! layers above own their meanings.
+//!
+//! Object pools stay with their thread until it ends; then those with live objects are *retired*: late
+//! drops from that thread's last destructors are plain writes into them. What is still live after that
+//! is leaked, visibly.
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::block::BlockPtr;
+use super::poison;
+use super::pool::{Held, Kind, PoolRef, Shape};
+use super::registry::{Listed, link, unlink};
+use super::size_class::{SMALL_MAX, SizeClass};
+use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
+use crate::base::bits::align_up;
+use crate::base::config::{ARENA, GRANULE, GRANULES, META_GRANULES};
+
+/// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Group {
+    /// The words; the layer that owns a meaning declares its index.
+    pub(crate) words: [Cell<u64>; 8],
+}
+
+/// Groups of a pool.
+const GROUPS: usize = 24;
+
+/// Blocks of a pool of objects with edges, at most: that many have side metadata.
+pub(crate) const MAX_TRACED: usize = GROUPS * 64;
+
+/// Where the groups begin in an arena: after the records of its granules.
+const GROUPS_OFFSET: usize = 8 << 10;
+
+const _: () = assert!(GRANULES * size_of::<super::pool::Pool>() <= GROUPS_OFFSET);
+const _: () =
+    assert!(GROUPS_OFFSET + GRANULES * GROUPS * size_of::<Group>() <= META_GRANULES * GRANULE);
+
+/// The shape of an object's block: where it is allocated, and where its value begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ObjectClass {
+    slot: u8,
+    traced: bool,
+    value_offset: u32,
+    /// Bytes from the block's start to the value's end.
+    used: usize,
+}
+
+impl ObjectClass {
+    /// The class of values of a layout; `None` when no block can be that large or that aligned.
+    pub(crate) const fn new(value: Layout, traced: bool) -> Option<ObjectClass> {
+        let align = value.align();
+        let leaf = !traced && align <= 8;
+        let value_offset = if leaf {
+            8
+        } else if align > 16 {
+            align
+        } else {
+            16
+        };
+        if align > GRANULE || value.size() > isize::MAX as usize - value_offset - ARENA {
+            return None;
+        }
+        let least = value_offset + if leaf { 8 } else { 0 };
+        let used = value_offset + value.size();
+        let used = if used < least { least } else { used };
+        let slot = if used > SMALL_MAX || value_offset > 16 {
+            LARGE_SLOT
+        } else if let Some(class) = SizeClass::of_layout(used, if align > 8 { align } else { 8 }) {
+            let first = if leaf { LEAF_SLOTS } else { TRACED_SLOTS };
+            first + class.index()
+        } else {
+            LARGE_SLOT
+        };
+        let value_offset = value_offset as u32;
+        Some(ObjectClass { slot: slot as u8, traced, value_offset, used })
+    }
+
+    /// From the block's start to the value; the count word is 8 bytes before it, the vtable word 16.
+    #[inline(always)]
+    pub(crate) const fn value_offset(self) -> usize {
+        self.value_offset as usize
+    }
+
+    #[inline(always)]
+    const fn is_large(self) -> bool {
+        self.slot as usize == LARGE_SLOT
+    }
+
+    /// From the block's link word to its count word.
+    #[inline(always)]
+    const fn link_to_count(self) -> isize {
+        if self.value_offset == 8 { -8 } else { self.value_offset as isize - 8 }
+    }
+
+    /// Bytes of the block.
+    #[inline(always)]
+    const fn block_size(self) -> usize {
+        let slot = self.slot as usize;
+        let class = if slot >= TRACED_SLOTS { slot - TRACED_SLOTS } else { slot - LEAF_SLOTS };
+        SizeClass::from_index(class).size()
+    }
+}
+
+/// What a heap keeps for the layers above.
+#[derive(Debug)]
+pub(super) struct ObjectState {
+    countdown: Cell<i64>,
+    state: Cell<*mut ()>,
+    /// Traced pools that blocks were handed out of since the last `take_recent`.
+    recent: Cell<Option<PoolRef>>,
+    /// Whether pools that become empty stay for the moment, and whether some did.
+    holding: Cell<bool>,
+    emptied: Cell<bool>,
+}
+
+impl ObjectState {
+    pub(super) const fn new() -> ObjectState {
+        ObjectState {
+            countdown: Cell::new(0),
+            state: Cell::new(ptr::null_mut()),
+            recent: Cell::new(None),
+            holding: Cell::new(false),
+            emptied: Cell::new(false),
+        }
+    }
+
+    /// Forgets everything: the thread ends.
+    pub(super) fn reset(&self) {
+        self.countdown.set(0);
+        self.state.set(ptr::null_mut());
+        self.recent.set(None);
+        self.holding.set(false);
+        self.emptied.set(false);
+    }
+
+    /// Whether an object pool without live blocks must stay; if not, it leaves the recent list.
+    pub(super) fn keeps(&self, held: Held) -> bool {
+        if self.holding.get() {
+            self.emptied.set(true);
+            return true;
+        }
+        self.forget_recent(held.pool());
+        false
+    }
+
+    /// Blocks are handed out of a pool of objects with edges.
+    pub(super) fn note_recent(&self, pool: PoolRef) {
+        if pool.links().is_none() {
+            let mut first = self.recent.get();
+            link(&mut first, pool);
+            self.recent.set(first);
+        }
+    }
+
+    fn forget_recent(&self, pool: PoolRef) {
+        let mut first = self.recent.get();
+        unlink(&mut first, pool);
+        self.recent.set(first);
+    }
+}
+
+/// One thread's objects: a view of its heap. The static ones of threads that have no heap yet, or no
+/// longer, are never written and always take the slow paths.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct ObjectHeap(ThreadHeap);
+
+impl ObjectHeap {
+    #[inline(always)]
+    fn of(heap: &'static ThreadHeap) -> &'static ObjectHeap {
+        // SAFETY: `ObjectHeap` is a transparent wrapper of `ThreadHeap`.
+        unsafe { &*ptr::from_ref(heap).cast::<ObjectHeap>() }
+    }
+
+    /// The objects of this thread.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static ObjectHeap {
+        ObjectHeap::of(ThreadHeap::current())
+    }
+
+    /// The objects of this thread, with a heap to keep them in: `None` after the thread's end, and
+    /// without memory.
+    pub(crate) fn own() -> Option<&'static ObjectHeap> {
+        thread::own_or_dead().filter(|heap| heap.is_own()).map(ObjectHeap::of)
+    }
+
+    /// Net new objects with edges until the collector wants to be asked. Counted down by `alloc` and
+    /// up by `free`. Not to be set on the static heaps.
+    #[inline(always)]
+    pub(crate) fn countdown(&self) -> &Cell<i64> {
+        &self.0.objects.countdown
+    }
+
+    /// The collector's state for this thread; null at first, and on the static heaps.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> *mut () {
+        self.0.objects.state.get()
+    }
+
+    /// Remembers the collector's state; without effect on the static heaps.
+    pub(crate) fn set_state(&self, state: *mut ()) {
+        if self.0.is_own() {
+            self.0.objects.state.set(state);
+        }
+    }
+
+    /// A free block: the address of its count word, which reads 0. Its side bits are 0. `None`: out of
+    /// memory.
+    #[inline(always)]
+    pub(crate) fn alloc(&'static self, class: ObjectClass) -> Option<NonNull<u64>> {
+        let slot = class.slot as usize;
+        if !class.is_large()
+            && let Some(block) = self.0.pop(slot)
+        {
+            if class.traced {
+                self.countdown().set(self.countdown().get() - 1);
+            }
+            return Some(handed_out(block, class));
+        }
+        alloc_slow(class)
+    }
+
+    /// Frees a block, by the address of its count word.
+    ///
+    /// # Safety
+    /// The block came from [`alloc`](Self::alloc) on this thread, nothing of it is used any more, its
+    /// count word reads 0 and the side bits that its user set are clear.
+    #[inline(always)]
+    pub(crate) unsafe fn free(header: NonNull<u64>) {
+        // SAFETY: objects lie in arenas.
+        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
+        let value_offset = 1usize << pool.fields().value_shift.get();
+        let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
+        // SAFETY: the caller's; the distance is that of the pool's blocks.
+        unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
+    }
+
+    /// [`free`](Self::free) where the class is known: no look at the pool's shape.
+    ///
+    /// # Safety
+    /// As `free`; the block was allocated with this class.
+    #[inline(always)]
+    pub(crate) unsafe fn free_class(header: NonNull<u64>, class: ObjectClass) {
+        // SAFETY: objects lie in arenas.
+        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
+        // SAFETY: the caller's.
+        unsafe { free_in(pool, header, class.link_to_count(), class.traced) }
+    }
+
+    /// The traced pools that blocks were handed out of since the last time this was asked. Pools that
+    /// are still allocated from stay listed for the next time.
+    pub(crate) fn take_recent(&self) -> Recent<'_> {
+        Recent { heap: &self.0, next: self.0.objects.recent.take() }
+    }
+
+    /// Calls `f` with every pool of objects with edges. Pools come and go only outside of `f`.
+    pub(crate) fn for_each_traced_pool(&self, mut f: impl FnMut(ObjectPool)) {
+        let partly = (TRACED_SLOTS..SLOTS).map(|slot| self.0.first_pool(slot));
+        for list in partly.chain([self.0.full_objects().get()]) {
+            let mut next = list;
+            while let Some(held) = next {
+                next = held.next();
+                if held.pool().slot() >= TRACED_SLOTS {
+                    f(ObjectPool(held.pool()));
+                }
+            }
+        }
+    }
+
+    /// From here on pools that become empty stay, until [`release_pools`](Self::release_pools).
+    pub(crate) fn hold_pools(&self) {
+        if self.0.is_own() {
+            self.0.objects.holding.set(true);
+        }
+    }
+
+    /// Gives back the pools that have become empty since [`hold_pools`](Self::hold_pools).
+    pub(crate) fn release_pools(&self) {
+        if !self.0.is_own() {
+            return;
+        }
+        self.0.objects.holding.set(false);
+        if self.0.objects.emptied.take() {
+            for slot in LEAF_SLOTS..SLOTS {
+                self.0.release_empty(slot);
+            }
+        }
+    }
+}
+
+/// The count word of a block that is being handed out.
+#[inline(always)]
+fn handed_out(block: BlockPtr, class: ObjectClass) -> NonNull<u64> {
+    // SAFETY: link and count word lie in the same block, at this distance.
+    let header = unsafe { block.place().offset(class.link_to_count()) };
+    if !class.is_large() {
+        // SAFETY: the count word is `value_offset - 8` bytes into the block.
+        let start = unsafe { header.sub(class.value_offset() - 8) };
+        poison::on_alloc(start, class.block_size());
+    }
+    header.cast()
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_slow(class: ObjectClass) -> Option<NonNull<u64>> {
+    let heap = thread::own_or_dead()?;
+    let header = if class.is_large() || heap.is_dead() {
+        large(heap, class)?
+    } else {
+        handed_out(heap.refill(class.slot as usize)?, class)
+    };
+    if class.traced && heap.is_own() {
+        let countdown = &heap.objects.countdown;
+        countdown.set(countdown.get() - 1);
+    }
+    Some(header)
+}
+
+/// An object in a pool of its own.
+fn large(heap: &'static ThreadHeap, class: ObjectClass) -> Option<NonNull<u64>> {
+    let span = class.used.div_ceil(GRANULE);
+    let shape = Shape {
+        kind: Kind::Object,
+        slot: LARGE_SLOT as u8,
+        block_size: align_up(class.used, 8).min(u32::MAX as usize),
+        capacity: 1,
+        link_offset: if class.value_offset() == 8 { 8 } else { 0 },
+        value_offset: class.value_offset(),
+    };
+    let held = thread::new_large(heap, shape, span)?;
+    poison::on_new_pool(held.pool().start(), class.used);
+    held.carve();
+    let (block, _) = held.hand_out();
+    if !heap.is_dead() {
+        heap.objects.note_recent(held.pool());
+    }
+    block.map(|block| handed_out(block, class))
+}
+
+/// Frees a block into its pool.
+///
+/// # Safety
+/// As [`ObjectHeap::free`]; `distance` is that from link to count word, `traced` what the class says.
+#[inline(always)]
+unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: bool) {
+    // SAFETY: link and count word lie in the same block.
+    let place = unsafe { header.cast::<u8>().offset(-distance) };
+    // SAFETY: the link word is 8-aligned and the block is free from here on.
+    let block = unsafe { BlockPtr::new(place) };
+    let heap = ThreadHeap::current();
+    if pool.owner() != ptr::from_ref(heap).cast_mut() {
+        // SAFETY: the block's pool is retired: its thread, this one, has ended.
+        return unsafe { thread::free_retired(pool, block) };
+    }
+    let start = if distance < 0 { header.cast() } else { place };
+    poison::on_free_object(start, pool.block_size());
+    if traced {
+        heap.objects.countdown.set(heap.objects.countdown.get() + 1);
+    }
+    // SAFETY: this thread's heap owns the pool.
+    let held = unsafe { pool.assume_held() };
+    // SAFETY: the caller's block.
+    if unsafe { held.free(block) } {
+        heap.event(held);
+    }
+}
+
+/// The iterator of [`ObjectHeap::take_recent`].
+#[derive(Debug)]
+pub(crate) struct Recent<'a> {
+    heap: &'a ThreadHeap,
+    next: Option<PoolRef>,
+}
+
+impl Iterator for Recent<'_> {
+    type Item = ObjectPool;
+
+    fn next(&mut self) -> Option<ObjectPool> {
+        let pool = self.next?;
+        unlink(&mut self.next, pool);
+        let slot = pool.slot();
+        let is_current = slot != LARGE_SLOT
+            && self.heap.first_pool(slot).is_some_and(|current| current.pool() == pool);
+        if is_current {
+            self.heap.objects.note_recent(pool);
+        }
+        Some(ObjectPool(pool))
+    }
+}
+
+impl Drop for Recent<'_> {
+    fn drop(&mut self) {
+        // What was not asked for stays recent.
+        while let Some(pool) = self.next {
+            unlink(&mut self.next, pool);
+            self.heap.objects.note_recent(pool);
+        }
+    }
+}
+
+/// One pool of counted objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct ObjectPool(PoolRef);
+
+impl ObjectPool {
+    /// The pool of the object whose count word is at `header`.
+    ///
+    /// # Safety
+    /// The block belongs to this thread's objects.
+    #[inline(always)]
+    pub(crate) unsafe fn of(header: NonNull<u64>) -> ObjectPool {
+        // SAFETY: objects lie in arenas, and their count word in the first granule of their pool.
+        ObjectPool(unsafe { PoolRef::of_granule(header.as_ptr() as usize) })
+    }
+
+    /// Whether the pool is for objects with edges.
+    pub(crate) fn is_traced(self) -> bool {
+        self.0.slot() >= TRACED_SLOTS
+    }
+
+    /// Which block of the pool a count word belongs to.
+    #[inline(always)]
+    pub(crate) fn index_of(self, header: NonNull<u64>) -> usize {
+        let offset = header.as_ptr() as usize % GRANULE;
+        (offset as u64 * u64::from(self.0.fields().reciprocal.get()) >> 32) as usize
+    }
+
+    /// The count word of block `index`, which is less than [`carved`](Self::carved).
+    #[inline(always)]
+    pub(crate) fn header_at(self, index: usize) -> NonNull<u64> {
+        let before = (1usize << self.0.fields().value_shift.get()) - 8;
+        debug_assert!(index < self.carved(), "block {index} of {}", self.carved());
+        // SAFETY: block `index` lies within the pool.
+        unsafe { self.0.start().add(index * self.0.block_size() + before) }.cast()
+    }
+
+    /// One more than the highest block that was ever handed out.
+    pub(crate) fn carved(self) -> usize {
+        // SAFETY: pools of this thread's objects are held by it, or retired and touched by it alone.
+        unsafe { self.0.assume_held() }.bump()
+    }
+
+    /// The group of block `index`; its bit there is `index % 64`.
+    #[inline(always)]
+    pub(crate) fn group(self, index: usize) -> &'static Group {
+        debug_assert!(index < MAX_TRACED, "block {index} has no side bits");
+        // SAFETY: the pool's groups lie in its arena's first granules, which are never unmapped.
+        unsafe { self.first_group().add(index / 64).as_ref() }
+    }
+
+    /// All groups that have blocks; for pools of objects with edges.
+    pub(crate) fn groups(self) -> &'static [Group] {
+        let count = self.carved().div_ceil(64);
+        // SAFETY: as in `group`; `count` is at most `GROUPS`.
+        unsafe { core::slice::from_raw_parts(self.first_group().as_ptr(), count) }
+    }
+
+    #[inline(always)]
+    fn first_group(self) -> NonNull<Group> {
+        let start = self.0.start().as_ptr() as usize;
+        let index = start / GRANULE % GRANULES;
+        let arena = start & !(ARENA - 1);
+        let place = arena + GROUPS_OFFSET + index * (GROUPS * size_of::<Group>());
+        // SAFETY: an arena is not at address zero.
+        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(place)) }
+    }
+
+    /// The trial counters of a run, one per block; null outside of runs.
+    #[inline(always)]
+    pub(crate) fn trial(self) -> *mut u32 {
+        self.0.fields().trial.get()
+    }
+
+    /// Gives the pool its trial counters, or null.
+    pub(crate) fn set_trial(self, trial: *mut u32) {
+        self.0.fields().trial.set(trial);
+    }
+
+    /// A link for the layer above.
+    pub(crate) fn link(self) -> Option<ObjectPool> {
+        self.0.fields().link.get().map(ObjectPool)
+    }
+
+    /// Sets the link for the layer above.
+    pub(crate) fn set_link(self, link: Option<ObjectPool>) {
+        self.0.fields().link.set(link.map(|pool| pool.0));
+    }
+
+    /// Flag bits for the layer above.
+    #[inline(always)]
+    pub(crate) fn marks(self) -> &'static Cell<u8> {
+        &self.0.fields().marks
+    }
+}
+
+/// Clears the side bits of a pool that is being made.
+pub(super) fn clear_groups(pool: PoolRef, blocks: usize) {
+    for index in (0..blocks.min(MAX_TRACED)).step_by(64) {
+        for word in &ObjectPool(pool).group(index).words {
+            word.set(0);
+        }
+    }
+}

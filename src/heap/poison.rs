@@ -1,0 +1,92 @@
+//! Free memory made unreadable, so that a sanitizer sees uses of it.
+//!
+//! AddressSanitizer sees nothing inside pools of our own: under `--cfg sanitized` the bodies of free
+//! blocks are poisoned, except the words that the heap and the collector read themselves. Otherwise
+//! everything here is empty.
+
+pub(crate) use imp::{on_alloc, on_free, on_free_object, on_new_pool};
+
+use crate::os;
+use core::ptr::NonNull;
+
+/// Gives the memory of free pages back.
+pub(crate) fn purge(place: NonNull<u8>, len: usize) {
+    imp::on_purge(place, len);
+    // SAFETY: callers pass pages of pools on which every block is free.
+    unsafe { os::purge(place, len) };
+}
+
+#[cfg(not(sanitized))]
+mod imp {
+    use core::ptr::NonNull;
+
+    /// A block is handed out.
+    #[inline(always)]
+    pub(crate) fn on_alloc(_place: NonNull<u8>, _size: usize) {}
+
+    /// A block comes back; its first word becomes its link.
+    #[inline(always)]
+    pub(crate) fn on_free(_place: NonNull<u8>, _size: usize) {}
+
+    /// An object's block comes back; link and count word are its first two words.
+    #[inline(always)]
+    pub(crate) fn on_free_object(_place: NonNull<u8>, _size: usize) {}
+
+    /// A granule becomes a pool.
+    #[inline(always)]
+    pub(crate) fn on_new_pool(_place: NonNull<u8>, _size: usize) {}
+
+    /// Pages of free blocks go back.
+    #[inline(always)]
+    pub(super) fn on_purge(_place: NonNull<u8>, _size: usize) {}
+}
+
+#[cfg(sanitized)]
+mod imp {
+    use core::ffi::c_void;
+    use core::ptr::NonNull;
+
+    unsafe extern "C" {
+        fn __asan_poison_memory_region(place: *const c_void, size: usize);
+        fn __asan_unpoison_memory_region(place: *const c_void, size: usize);
+    }
+
+    fn poison(place: NonNull<u8>, from: usize, size: usize) {
+        if size > from {
+            // SAFETY: the part lies within the block.
+            let part = unsafe { place.add(from) };
+            // SAFETY: the region is ours.
+            unsafe { __asan_poison_memory_region(part.as_ptr().cast(), size - from) };
+        }
+    }
+
+    fn unpoison(place: NonNull<u8>, size: usize) {
+        // SAFETY: the region is ours.
+        unsafe { __asan_unpoison_memory_region(place.as_ptr().cast(), size) };
+    }
+
+    /// A block is handed out.
+    pub(crate) fn on_alloc(place: NonNull<u8>, size: usize) {
+        unpoison(place, size);
+    }
+
+    /// A block comes back; its first word becomes its link.
+    pub(crate) fn on_free(place: NonNull<u8>, size: usize) {
+        poison(place, 8, size);
+    }
+
+    /// An object's block comes back; link and count word are its first two words.
+    pub(crate) fn on_free_object(place: NonNull<u8>, size: usize) {
+        poison(place, 16, size);
+    }
+
+    /// A granule becomes a pool.
+    pub(crate) fn on_new_pool(place: NonNull<u8>, size: usize) {
+        unpoison(place, size);
+    }
+
+    /// Pages of free blocks go back.
+    pub(super) fn on_purge(place: NonNull<u8>, size: usize) {
+        unpoison(place, size);
+    }
+}

@@ -1,0 +1,685 @@
+//! A pool: a granule (or a few) of blocks of one class, described by a record in its arena's first
+//! granules.
+//!
+//! # Pool-holder invariant
+//! The fields of [`Pool`] that are `Cell`s are touched only by the pool's holder: the heap named by
+//! `owner`, whoever has just claimed or adopted the pool (see `word.rs`), or the arena code while the
+//! pool is in no heap. [`Held`] stands for that right; making one is `unsafe`. Fields that statistics
+//! read from other threads are relaxed atomics with a single writer.
+//!
+//! # Counting
+//! `carved` blocks are in circulation. `live` of them are out: with the program or in its holder's
+//! active list. `events` counts frees until something must happen, and `live == events + bias`:
+//! for a pool in its class's list the event is the last block coming home (`bias` is 0); for a full
+//! pool that is off the list it is the relist threshold.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::block::BlockPtr;
+use super::registry::{Links, Listed};
+use super::thread::ThreadHeap;
+use super::word::{PoolWord, Taken};
+use crate::base::config::{ARENA, GRANULE, GRANULES, PAGE};
+use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
+
+/// What a granule is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Nothing, or metadata.
+    Free = 0,
+    /// Blocks of the allocator.
+    Raw = 1,
+    /// Counted objects.
+    Object = 2,
+    /// One block of several granules.
+    Run = 3,
+    /// Not the first granule of what it belongs to.
+    Continuation = 4,
+}
+
+impl Kind {
+    fn from_u8(kind: u8) -> Kind {
+        match kind {
+            1 => Kind::Raw,
+            2 => Kind::Object,
+            3 => Kind::Run,
+            4 => Kind::Continuation,
+            _ => Kind::Free,
+        }
+    }
+}
+
+/// The record of one granule. 128 bytes: what the holder writes, then what others write.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Pool {
+    /// The heap that holds the pool; null when nobody does.
+    owner: AtomicPtr<ThreadHeap>,
+    /// Blocks that the holder freed and did not hand out again.
+    local: Cell<Option<BlockPtr>>,
+    events: AtomicU32,
+    bias: AtomicU32,
+    carved: AtomicU32,
+    block_size: AtomicU32,
+    next: Cell<Option<PoolRef>>,
+    prev: Cell<Option<PoolRef>>,
+    /// Pages (or larger equal parts) whose blocks were taken out of circulation by `trim`.
+    purged: Cell<u64>,
+    capacity: AtomicU16,
+    /// The next block that was never carved.
+    bump: Cell<u16>,
+    /// Index of the heap's list that the pool belongs to.
+    slot: AtomicU8,
+    kind: AtomicU8,
+    /// Granules that the pool spans.
+    span: AtomicU8,
+    /// Granules back to the first one of this pool.
+    back: AtomicU8,
+
+    word: PoolWord,
+    links: Cell<Option<Links<PoolRef>>>,
+    /// For the layers above: see `object_pool.rs`.
+    pub(super) object: ObjectFields,
+}
+
+/// What pools of counted objects need besides.
+#[derive(Debug)]
+pub(super) struct ObjectFields {
+    pub(super) trial: Cell<*mut u32>,
+    pub(super) link: Cell<Option<PoolRef>>,
+    /// `ceil(2^32 / block_size)`, so that indices need no division.
+    pub(super) reciprocal: Cell<u32>,
+    pub(super) marks: Cell<u8>,
+    /// From a block's start to its link word.
+    pub(super) link_offset: Cell<u8>,
+    /// From a block's start to its value, as a power of two.
+    pub(super) value_shift: Cell<u8>,
+}
+
+const _: () = assert!(size_of::<Pool>() == 128);
+const _: () = assert!(core::mem::offset_of!(Pool, word) == 64, "owner and others: two lines");
+
+/// The record of a granule; arenas are never unmapped, so records live for ever.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct PoolRef(&'static Pool);
+
+impl PartialEq for PoolRef {
+    #[inline(always)]
+    fn eq(&self, other: &PoolRef) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for PoolRef {}
+
+/// The shape of a pool's blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) kind: Kind,
+    pub(crate) slot: u8,
+    pub(crate) block_size: usize,
+    pub(crate) capacity: usize,
+    pub(crate) link_offset: usize,
+    pub(crate) value_offset: usize,
+}
+
+impl PoolRef {
+    /// The record of the granule that `addr` is in.
+    ///
+    /// # Safety
+    /// `addr` lies in an arena.
+    #[inline(always)]
+    pub(crate) unsafe fn of_granule(addr: usize) -> PoolRef {
+        let index = (addr / GRANULE) % GRANULES;
+        let record = (addr & !(ARENA - 1)) + index * size_of::<Pool>();
+        // SAFETY: arenas begin with the records of their granules, which are zero (a valid `Pool`)
+        // or initialised, and are mapped for ever. The reservation's provenance is exposed.
+        PoolRef(unsafe { &*ptr::with_exposed_provenance::<Pool>(record) })
+    }
+
+    /// The pool that `addr` is in, also from a granule that is not its first.
+    ///
+    /// # Safety
+    /// As [`of_granule`](Self::of_granule).
+    pub(crate) unsafe fn of_any(addr: usize) -> PoolRef {
+        // SAFETY: the caller's.
+        let pool = unsafe { Self::of_granule(addr) };
+        let back = usize::from(pool.0.back.load(Ordering::Relaxed));
+        // SAFETY: `back` granules before lies the pool's first one, in the same arena.
+        unsafe { Self::of_granule(addr - back * GRANULE) }
+    }
+
+    /// First byte of the pool's first block.
+    #[inline(always)]
+    pub(crate) fn start(self) -> NonNull<u8> {
+        let record = ptr::from_ref(self.0) as usize;
+        let index = record % ARENA / size_of::<Pool>();
+        let start = (record & !(ARENA - 1)) + index * GRANULE;
+        // SAFETY: a granule of an arena is not at address zero.
+        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start)) }
+    }
+
+    /// Index of the pool's first granule in its arena.
+    pub(crate) fn granule(self) -> usize {
+        ptr::from_ref(self.0) as usize % ARENA / size_of::<Pool>()
+    }
+
+    #[inline(always)]
+    pub(crate) fn owner(self) -> *mut ThreadHeap {
+        self.0.owner.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Kind {
+        Kind::from_u8(self.0.kind.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(self) -> usize {
+        usize::from(self.0.slot.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn block_size(self) -> usize {
+        self.0.block_size.load(Ordering::Relaxed) as usize
+    }
+
+    /// The pool word: for everybody who owns a live block of the pool.
+    #[inline(always)]
+    pub(crate) fn pool_word(self) -> &'static PoolWord {
+        &self.0.word
+    }
+
+    /// Blocks in circulation; exact at rest.
+    pub(crate) fn carved(self) -> usize {
+        self.0.carved.load(Ordering::Relaxed) as usize
+    }
+
+    /// Blocks out, including those on their way home; exact at rest.
+    pub(crate) fn live(self) -> usize {
+        let sum = self.0.events.load(Ordering::Relaxed) + self.0.bias.load(Ordering::Relaxed);
+        sum as usize
+    }
+
+    /// Blocks that the program has, except for those in its holder's active list; exact at rest.
+    pub(crate) fn in_use(self) -> usize {
+        match self.kind() {
+            Kind::Run => 1,
+            _ => self.live().saturating_sub(self.0.word.count() as usize),
+        }
+    }
+
+    /// Blocks of the pool.
+    pub(crate) fn capacity(self) -> usize {
+        usize::from(self.0.capacity.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of the pool's granules; 0 for a huge block.
+    pub(crate) fn extent(self) -> usize {
+        usize::from(self.0.span.load(Ordering::Relaxed)) * GRANULE
+    }
+
+    /// The block at a distance from the pool's start, in units of 8 bytes as the pool word has it.
+    fn block_at(self, unit: u16) -> BlockPtr {
+        // SAFETY: units come from blocks of this pool, so the sum stays within it.
+        let place = unsafe { self.start().add(usize::from(unit) * 8) };
+        // SAFETY: the block was pushed as free and is 8-aligned.
+        unsafe { BlockPtr::new(place) }
+    }
+
+    /// Frees a live block from a thread that does not hold the pool.
+    ///
+    /// # Safety
+    /// The caller owns the live block at `block`, which is one of this raw pool's.
+    pub(crate) unsafe fn push_remote(self, block: BlockPtr) -> super::word::Pushed {
+        let unit = (block.addr() - self.start().as_ptr() as usize) / 8;
+        self.0.word.push(unit as u16, |head| {
+            // SAFETY: until the push succeeds the block is the caller's.
+            unsafe { block.set_next(head.map(|unit| self.block_at(unit))) };
+        })
+    }
+
+    /// The right to the holder's fields.
+    ///
+    /// # Safety
+    /// The pool-holder invariant: the caller is the pool's holder until it gives it up.
+    #[inline(always)]
+    pub(crate) unsafe fn assume_held(self) -> Held {
+        Held(self)
+    }
+
+    pub(super) fn fields(self) -> &'static ObjectFields {
+        &self.0.object
+    }
+
+    /// Prepares the record for a new use and returns the holder's right to it. `span` granules.
+    ///
+    /// # Safety
+    /// The granules are the caller's, just taken from the arena under its lock.
+    pub(crate) unsafe fn init(self, shape: Shape, span: usize, owner: *mut ThreadHeap) -> Held {
+        let pool = self.0;
+        pool.local.set(None);
+        pool.events.store(0, Ordering::Relaxed);
+        pool.bias.store(0, Ordering::Relaxed);
+        pool.carved.store(0, Ordering::Relaxed);
+        pool.block_size.store(shape.block_size as u32, Ordering::Relaxed);
+        pool.next.set(None);
+        pool.prev.set(None);
+        pool.purged.set(0);
+        pool.capacity.store(shape.capacity as u16, Ordering::Relaxed);
+        pool.bump.set(0);
+        pool.slot.store(shape.slot, Ordering::Relaxed);
+        pool.span.store(span as u8, Ordering::Relaxed);
+        pool.back.store(0, Ordering::Relaxed);
+        pool.links.set(None);
+        pool.object.trial.set(ptr::null_mut());
+        pool.object.link.set(None);
+        pool.object.marks.set(0);
+        pool.object.link_offset.set(shape.link_offset as u8);
+        pool.object.value_shift.set(shape.value_offset.max(1).ilog2() as u8);
+        let reciprocal = (1u64 << 32).div_ceil(shape.block_size.max(2) as u64);
+        pool.object.reciprocal.set(u32::try_from(reciprocal).unwrap_or(u32::MAX));
+        pool.word.reset();
+        if shape.slot as usize >= super::thread::TRACED_SLOTS && shape.kind == Kind::Object {
+            super::object_pool::clear_groups(self, shape.capacity);
+        }
+        self.set_continuations(span, Kind::Continuation);
+        pool.owner.store(owner, Ordering::Relaxed);
+        pool.kind.store(shape.kind as u8, Ordering::Relaxed);
+        Held(self)
+    }
+
+    /// Marks the record as unused.
+    ///
+    /// # Safety
+    /// The holder gives the granules back, under the arena lock.
+    pub(crate) unsafe fn retire(self) -> usize {
+        let span = usize::from(self.0.span.load(Ordering::Relaxed));
+        self.0.owner.store(ptr::null_mut(), Ordering::Relaxed);
+        self.0.kind.store(Kind::Free as u8, Ordering::Relaxed);
+        self.set_continuations(span, Kind::Free);
+        span
+    }
+
+    fn set_continuations(self, span: usize, kind: Kind) {
+        let start = self.start().as_ptr() as usize;
+        for back in 1..span {
+            // SAFETY: the pool's granules lie in one arena.
+            let part = unsafe { Self::of_granule(start + back * GRANULE) };
+            part.0.owner.store(ptr::null_mut(), Ordering::Relaxed);
+            part.0.kind.store(kind as u8, Ordering::Relaxed);
+            let distance = if kind == Kind::Continuation { back as u8 } else { 0 };
+            part.0.back.store(distance, Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: a record is one object for ever and links are only used by the registry, under its lock.
+unsafe impl Listed for PoolRef {
+    fn word<'a>(self) -> &'a PoolWord {
+        &self.0.word
+    }
+
+    fn links(self) -> Option<Links<PoolRef>> {
+        self.0.links.get()
+    }
+
+    fn set_links(self, links: Option<Links<PoolRef>>) {
+        self.0.links.set(links);
+    }
+}
+
+// SAFETY: what a `PoolRef` may touch from which thread is the pool-holder invariant.
+unsafe impl Send for PoolRef {}
+// SAFETY: as above.
+unsafe impl Sync for PoolRef {}
+
+/// A pool, and the right to its holder's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Held(PoolRef);
+
+impl Held {
+    #[inline(always)]
+    pub(crate) fn pool(self) -> PoolRef {
+        self.0
+    }
+
+    #[inline(always)]
+    fn record(self) -> &'static Pool {
+        self.0.0
+    }
+
+    pub(crate) fn set_owner(self, owner: *mut ThreadHeap) {
+        self.record().owner.store(owner, Ordering::Relaxed);
+    }
+
+    pub(crate) fn next(self) -> Option<Held> {
+        self.record().next.get().map(Held)
+    }
+
+    /// Blocks that were carved at least once.
+    pub(crate) fn bump(self) -> usize {
+        usize::from(self.record().bump.get())
+    }
+
+    /// Whether the pool is off its list until the relist threshold.
+    #[inline]
+    pub(crate) fn is_full(self) -> bool {
+        self.record().bias.load(Ordering::Relaxed) != 0
+    }
+
+    /// Frees of a full pool before it goes back on its list: an eighth of its blocks.
+    pub(crate) fn threshold(self) -> usize {
+        (self.pool().carved() / 8).max(1)
+    }
+
+    /// Frees a block; true when the event counter ran out.
+    ///
+    /// # Safety
+    /// `block` is a live block of this pool and the caller's.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) unsafe fn free(self, block: BlockPtr) -> bool {
+        let pool = self.record();
+        // SAFETY: the block is free from here on and the pool's.
+        unsafe { block.set_next(pool.local.get()) };
+        pool.local.set(Some(block));
+        let left = pool.events.load(Ordering::Relaxed).wrapping_sub(1);
+        pool.events.store(left, Ordering::Relaxed);
+        left == 0
+    }
+
+    /// Hands out all free blocks that the holder has at hand: the list and its length. They count as
+    /// live from here on. The list may be empty.
+    pub(crate) fn hand_out(self) -> (Option<BlockPtr>, usize) {
+        debug_assert!(!self.is_full(), "hand out from a full pool");
+        let pool = self.record();
+        let (live, carved) = (self.pool().live(), self.pool().carved());
+        // Blocks in the pool word are free too but not at hand: `live` still counts them.
+        let list = pool.local.take();
+        pool.events.store(carved as u32, Ordering::Relaxed);
+        debug_assert!(live <= carved, "{live} live of {carved}");
+        (list, carved - live)
+    }
+
+    /// Takes back a list that was handed out and not used up.
+    ///
+    /// # Safety
+    /// `list` has `count` blocks of this pool, handed out and free.
+    pub(crate) unsafe fn hand_back(self, list: Option<BlockPtr>, count: usize) {
+        let Some(first) = list else { return };
+        let pool = self.record();
+        let mut last = first;
+        // SAFETY: the blocks are free, linked, and the caller's.
+        while let Some(next) = unsafe { last.next() } {
+            last = next;
+        }
+        // SAFETY: as above.
+        unsafe { last.set_next(pool.local.get()) };
+        pool.local.set(Some(first));
+        let events = pool.events.load(Ordering::Relaxed);
+        debug_assert!(events as usize >= count, "{events} events, {count} handed back");
+        pool.events.store(events - count as u32, Ordering::Relaxed);
+    }
+
+    /// Fetches what other threads freed. True when something came.
+    pub(crate) fn take_remote(self) -> bool {
+        let pool = self.record();
+        let Taken { head, count } = pool.word.take();
+        let Some(head) = head else { return false };
+        let first = self.pool().block_at(head);
+        let mut last = first;
+        if pool.local.get().is_some() {
+            // SAFETY: the blocks of the chain are free and the holder's since the take.
+            while let Some(next) = unsafe { last.next() } {
+                last = next;
+            }
+            // SAFETY: as above.
+            unsafe { last.set_next(pool.local.get()) };
+        }
+        pool.local.set(Some(first));
+        self.subtract_live(count as usize);
+        true
+    }
+
+    fn subtract_live(self, count: usize) {
+        let pool = self.record();
+        let live = self.pool().live();
+        debug_assert!(live >= count, "{count} came home of {live}");
+        pool.bias.store(0, Ordering::Relaxed);
+        pool.events.store((live - count) as u32, Ordering::Relaxed);
+    }
+
+    /// Takes the pool off its list for its blocks are all out; the event is the relist threshold.
+    pub(crate) fn set_full(self) {
+        let pool = self.record();
+        let live = self.pool().live();
+        let threshold = self.threshold();
+        debug_assert!(live > threshold, "{live} live, threshold {threshold}: bias means full");
+        pool.events.store(threshold as u32, Ordering::Relaxed);
+        pool.bias.store((live - threshold) as u32, Ordering::Relaxed);
+    }
+
+    /// Ends being full: the event is the last block again.
+    pub(crate) fn set_listed(self) {
+        self.subtract_live(0);
+    }
+
+    /// Whether a block can be had without asking another thread.
+    pub(crate) fn can_carve(self) -> bool {
+        let pool = self.record();
+        self.bump() < self.pool().capacity() || pool.purged.get() != 0
+    }
+
+    /// Puts fresh blocks into circulation: about a page of them.
+    pub(crate) fn carve(self) {
+        let pool = self.record();
+        if pool.purged.get() != 0 {
+            return self.carve_purged();
+        }
+        let size = self.pool().block_size();
+        let first = usize::from(pool.bump.get());
+        let room = self.pool().capacity() - first;
+        let count = (PAGE / size).clamp(1, room);
+        pool.bump.set((first + count) as u16);
+        self.circulate(first, first + count);
+    }
+
+    /// Links blocks `first..end` in address order in front of the free ones.
+    fn circulate(self, first: usize, end: usize) {
+        let pool = self.record();
+        let mut list = pool.local.get();
+        let is_object = self.pool().kind() == Kind::Object;
+        for index in (first..end).rev() {
+            let block = self.block(index);
+            if is_object {
+                self.clear_count_word(index);
+            }
+            // SAFETY: the block was not in circulation, so nobody else knows of it.
+            unsafe { block.set_next(list) };
+            list = Some(block);
+        }
+        pool.local.set(list);
+        let carved = pool.carved.load(Ordering::Relaxed) + (end - first) as u32;
+        pool.carved.store(carved, Ordering::Relaxed);
+    }
+
+    /// Block `index` as a free one.
+    fn block(self, index: usize) -> BlockPtr {
+        let offset = index * self.pool().block_size() + self.link_offset();
+        // SAFETY: block `index` lies within the pool.
+        let place = unsafe { self.pool().start().add(offset) };
+        // SAFETY: callers ask for blocks that are not live; block sizes are multiples of 8.
+        unsafe { BlockPtr::new(place) }
+    }
+
+    /// A free object's count word reads 0.
+    fn clear_count_word(self, index: usize) {
+        let before = (1 << self.record().object.value_shift.get()) - 8;
+        // SAFETY: the word lies within block `index`.
+        let word = unsafe { self.pool().start().add(index * self.pool().block_size() + before) };
+        // SAFETY: the block was not in circulation, so nobody else knows of it.
+        unsafe { word.cast::<u64>().write(0) };
+    }
+
+    /// Whether the holder has freed blocks that it did not hand out again.
+    pub(crate) fn has_local(self) -> bool {
+        self.record().local.get().is_some()
+    }
+
+    fn link_offset(self) -> usize {
+        usize::from(self.record().object.link_offset.get())
+    }
+
+    // --- the list of a class --------------------------------------------------------------------
+
+    /// Links the pool as the first of a list.
+    pub(crate) fn link_first(self, list: &Cell<Option<Held>>) {
+        let old = list.get();
+        self.record().prev.set(None);
+        self.record().next.set(old.map(Held::pool));
+        if let Some(old) = old {
+            old.record().prev.set(Some(self.pool()));
+        }
+        list.set(Some(self));
+    }
+
+    /// Links the pool right after `before`.
+    pub(crate) fn link_after(self, before: Held) {
+        let next = before.next();
+        self.record().prev.set(Some(before.pool()));
+        self.record().next.set(next.map(Held::pool));
+        before.record().next.set(Some(self.pool()));
+        if let Some(next) = next {
+            next.record().prev.set(Some(self.pool()));
+        }
+    }
+
+    /// Unlinks the pool from a list that it is in.
+    pub(crate) fn unlink(self, list: &Cell<Option<Held>>) {
+        let (prev, next) = (self.record().prev.take(), self.record().next.take());
+        match prev {
+            Some(prev) => prev.0.next.set(next),
+            None => list.set(next.map(Held)),
+        }
+        if let Some(next) = next {
+            next.0.prev.set(prev);
+        }
+    }
+}
+
+/// Trimming: whole free pages inside a pool.
+impl Held {
+    /// Bytes that one bit of `purged` stands for.
+    fn part(self) -> usize {
+        (self.pool().extent() / 64).max(PAGE)
+    }
+
+    /// Blocks whose link word lies in part `part`: a range of indices.
+    fn blocks_of_part(self, part: usize) -> core::ops::Range<usize> {
+        let size = self.pool().block_size();
+        let link = self.link_offset();
+        let index = |offset: usize| offset.saturating_sub(link).div_ceil(size);
+        let end = usize::from(self.record().bump.get());
+        index(part * self.part()).min(end)..index((part + 1) * self.part()).min(end)
+    }
+
+    fn carve_purged(self) {
+        let pool = self.record();
+        let part = pool.purged.get().trailing_zeros() as usize;
+        pool.purged.set(pool.purged.get() & (pool.purged.get() - 1));
+        let blocks = self.blocks_of_part(part);
+        self.circulate(blocks.start, blocks.end);
+    }
+
+    /// Gives back the memory of pages on which every block is free, and takes their blocks out of
+    /// circulation until they are carved again. Returns the bytes given back.
+    ///
+    /// A page may go when no live block reaches into it; only the blocks whose link word is on it
+    /// leave the free list.
+    pub(crate) fn purge_free_pages(self, purge: impl Fn(NonNull<u8>, usize)) -> usize {
+        let pool = self.record();
+        let parts = self.pool().extent() / self.part();
+        if parts > 64 || pool.local.get().is_none() {
+            return 0;
+        }
+        let idle = self.idle_parts(parts);
+        if idle == 0 {
+            return 0;
+        }
+        let removed = self.remove_from_list(idle);
+        let carved = pool.carved.load(Ordering::Relaxed);
+        pool.carved.store(carved - removed as u32, Ordering::Relaxed);
+        pool.purged.set(pool.purged.get() | idle);
+        let mut rest = idle;
+        while rest != 0 {
+            let part = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            // SAFETY: the part lies within the pool.
+            let place = unsafe { self.pool().start().add(part * self.part()) };
+            purge(place, self.part());
+        }
+        idle.count_ones() as usize * self.part()
+    }
+
+    /// The carved, unpurged parts into which no live block reaches.
+    fn idle_parts(self, parts: usize) -> u64 {
+        let pool = self.record();
+        let size = self.pool().block_size();
+        let mut free_in = [0u16; 64];
+        let start = self.pool().start().as_ptr() as usize;
+        let mut block = pool.local.get();
+        while let Some(free) = block {
+            free_in[(free.addr() - start) / self.part()] += 1;
+            // SAFETY: the block is in the pool's own list.
+            block = unsafe { free.next() };
+        }
+        let mut idle = 0u64;
+        let mut busy_until = 0;
+        for part in 0..parts {
+            let blocks = self.blocks_of_part(part);
+            if blocks.is_empty() {
+                continue;
+            }
+            let purged = pool.purged.get() >> part & 1 == 1;
+            let all_free = purged || usize::from(free_in[part]) == blocks.len();
+            if !all_free {
+                // A live block may reach into the parts that follow, and begin (with the words in
+                // front of its link) in the one before.
+                busy_until = blocks.end * size;
+                if part > 0 && blocks.start * size < part * self.part() {
+                    idle &= !(1 << (part - 1));
+                }
+            }
+            if all_free && !purged && part * self.part() >= busy_until {
+                idle |= 1 << part;
+            }
+        }
+        idle
+    }
+
+    /// Rebuilds the free list without the blocks of `parts`; returns how many left.
+    fn remove_from_list(self, parts: u64) -> usize {
+        let pool = self.record();
+        let start = self.pool().start().as_ptr() as usize;
+        let (mut kept, mut removed) = (None, 0);
+        let mut rest = pool.local.take();
+        while let Some(block) = rest {
+            // SAFETY: the block is in the pool's own list.
+            rest = unsafe { block.next() };
+            if parts >> ((block.addr() - start) / self.part()) & 1 == 1 {
+                removed += 1;
+            } else {
+                // SAFETY: as above.
+                unsafe { block.set_next(kept) };
+                kept = Some(block);
+            }
+        }
+        pool.local.set(kept);
+        removed
+    }
+}

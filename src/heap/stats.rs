@@ -1,0 +1,256 @@
+//! Statistics that add up: the table of `sys._debugmallocstats()`.
+
+use core::fmt;
+
+use super::arena;
+use super::pool::{Kind, PoolRef};
+use super::size_class::{CLASSES, SizeClass};
+use super::thread::{LARGE_SLOT, LEAF_SLOTS, TRACED_SLOTS, ThreadHeap};
+use crate::base::config::{ARENA, GRANULE, META_GRANULES};
+
+/// What the heap holds, at one moment.
+///
+/// Exact when no other thread uses the heap; while threads run, each pool is exact at some moment and
+/// the sum at none. The parts always add up:
+/// `allocated + available + unused_pools + headers + quantization + alignment` is
+/// [`total`](Stats::total), the arenas times their size.
+///
+/// `Display` prints the table of Python's `sys._debugmallocstats()`.
+///
+/// ```
+/// let stats = hoopsnake::heap::stats();
+/// assert_eq!(
+///     stats.allocated + stats.available + stats.unused_pools + stats.headers
+///         + stats.quantization + stats.alignment,
+///     stats.total(),
+/// );
+/// println!("{stats}");
+/// ```
+///
+/// # Cost
+/// [`stats`] walks over all pools under the arena lock; the value is about 5 KiB.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Stats {
+    /// One entry for each size class of the allocator.
+    pub classes: [ClassStats; CLASSES],
+    /// Counted objects (`Cc`), of all classes.
+    pub objects: ClassStats,
+    /// Blocks above the largest class, up to two MiB.
+    pub runs: ClassStats,
+    /// Blocks with arenas of their own: how many, and their bytes.
+    pub huge: ClassStats,
+    /// Arenas (and the address space of huge blocks, in arenas) in use.
+    pub arenas: usize,
+    /// The most that `arenas` ever was.
+    pub arenas_highwater: usize,
+    /// Pools that no thread holds because all their blocks are out, or listed for any thread to take.
+    pub pools_unheld: usize,
+    /// Pools that are held by other threads than this one.
+    pub pools_elsewhere: usize,
+    /// Bytes in blocks that are in use.
+    pub allocated: usize,
+    /// Bytes in free blocks of pools, carved or not.
+    pub available: usize,
+    /// Bytes in granules that are in no pool.
+    pub unused_pools: usize,
+    /// Bytes of metadata: the first granules of arenas.
+    pub headers: usize,
+    /// Bytes at the ends of pools that are too few for a block.
+    pub quantization: usize,
+    /// Bytes of address space around huge blocks.
+    pub alignment: usize,
+}
+
+/// Numbers of one size class.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// Bytes of a block; 0 where blocks differ.
+    pub block_size: usize,
+    /// Pools of this class.
+    pub pools: usize,
+    /// Blocks in use.
+    pub in_use: usize,
+    /// Free blocks in those pools, carved or not.
+    pub available: usize,
+    /// Bytes in blocks that are in use.
+    pub bytes: usize,
+}
+
+impl Stats {
+    /// Bytes of all arenas: what the parts add up to.
+    pub fn total(&self) -> usize {
+        self.arenas * ARENA
+    }
+
+    /// Blocks in use, of all kinds: `sys.getallocatedblocks()`.
+    pub fn blocks_in_use(&self) -> usize {
+        let classes: usize = self.classes.iter().map(|class| class.in_use).sum();
+        classes + self.objects.in_use + self.runs.in_use + self.huge.in_use
+    }
+
+    fn new() -> Stats {
+        let mut stats = Stats {
+            classes: [ClassStats::default(); CLASSES],
+            objects: ClassStats::default(),
+            runs: ClassStats::default(),
+            huge: ClassStats::default(),
+            arenas: 0,
+            arenas_highwater: 0,
+            pools_unheld: 0,
+            pools_elsewhere: 0,
+            allocated: 0,
+            available: 0,
+            unused_pools: 0,
+            headers: 0,
+            quantization: 0,
+            alignment: 0,
+        };
+        for (index, class) in stats.classes.iter_mut().enumerate() {
+            class.block_size = SizeClass::from_index(index).size();
+        }
+        stats
+    }
+
+    fn count_pool(&mut self, pool: PoolRef) {
+        let here = core::ptr::from_ref(ThreadHeap::current()).cast_mut();
+        match pool.owner() {
+            owner if owner.is_null() => self.pools_unheld += usize::from(pool.kind() == Kind::Raw),
+            owner if owner != here => self.pools_elsewhere += 1,
+            _ => {}
+        }
+        let extent = pool.extent();
+        let size = pool.block_size();
+        let capacity = pool.capacity();
+        let in_use = pool.in_use().min(capacity);
+        let class = match pool.kind() {
+            Kind::Raw => &mut self.classes[pool.slot()],
+            Kind::Object => &mut self.objects,
+            _ => &mut self.runs,
+        };
+        class.pools += 1;
+        class.in_use += in_use;
+        class.available += capacity - in_use;
+        class.bytes += in_use * size;
+        self.allocated += in_use * size;
+        self.available += (capacity - in_use) * size;
+        self.quantization += extent - capacity * size;
+    }
+}
+
+/// What the heap holds now. Python: `sys._debugmallocstats()`.
+///
+/// See [`Stats`].
+pub fn stats() -> Stats {
+    let mut stats = Stats::new();
+    let arenas = arena::lock();
+    arenas.for_each_pool(|pool| stats.count_pool(pool));
+    ThreadHeap::for_each(|heap| stats.subtract_active_lists(heap));
+    let huge = arenas.huge_totals();
+    (stats.arenas, stats.arenas_highwater) = arenas.slot_counts();
+    stats.huge.pools = huge.blocks;
+    stats.huge.in_use = huge.blocks;
+    stats.huge.bytes = huge.bytes;
+    stats.allocated += huge.bytes;
+    stats.unused_pools = arenas.free_granules() * GRANULE;
+    stats.headers = arenas.arena_count() * META_GRANULES * GRANULE;
+    stats.alignment = huge.slots * ARENA - huge.bytes;
+    stats
+}
+
+impl Stats {
+    /// Blocks in a heap's active lists count as out with their pools; they are not in use.
+    fn subtract_active_lists(&mut self, heap: &ThreadHeap) {
+        for slot in 0..LARGE_SLOT {
+            let left = heap.left(slot);
+            if left == 0 {
+                continue;
+            }
+            let (class, size) = match slot {
+                0..LEAF_SLOTS => (&mut self.classes[slot], SizeClass::from_index(slot).size()),
+                _ => (&mut self.objects, object_size(slot)),
+            };
+            // Other threads go on while this is counted: never below zero.
+            let left = left.min(class.in_use);
+            class.in_use -= left;
+            class.available += left;
+            class.bytes -= left * size;
+            self.allocated -= left * size;
+            self.available += left * size;
+        }
+    }
+}
+
+fn object_size(slot: usize) -> usize {
+    let first = if slot >= TRACED_SLOTS { TRACED_SLOTS } else { LEAF_SLOTS };
+    SizeClass::from_index(slot - first).size()
+}
+
+/// Number of blocks in use. Python: `sys.getallocatedblocks()`.
+///
+/// Equal before and after code that leaks nothing. Blocks of the allocator and counted objects count;
+/// exact as [`stats`] is.
+///
+/// ```
+/// let before = hoopsnake::heap::allocated_blocks();
+/// let kept = hoopsnake::Cc::new(1u64);
+/// assert_eq!(hoopsnake::heap::allocated_blocks(), before + 1);
+/// # drop(kept);
+/// ```
+///
+/// # Cost
+/// A walk over all pools: about 20 ns each.
+pub fn allocated_blocks() -> usize {
+    stats().blocks_in_use()
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max = self.classes[CLASSES - 1].block_size;
+        writeln!(f, "Pooled block threshold = {max}, in {CLASSES} size classes.\n")?;
+        writeln!(f, "class    size   num pools   blocks in use  avail blocks")?;
+        writeln!(f, "-----    ----   ---------   -------------  ------------")?;
+        for (index, class) in self.classes.iter().enumerate().filter(|(_, class)| class.pools > 0) {
+            row(f, &index.to_string(), &class.block_size.to_string(), class)?;
+        }
+        for (name, class) in [("cc", &self.objects), ("run", &self.runs), ("huge", &self.huge)] {
+            if class.pools > 0 {
+                row(f, name, "-", class)?;
+            }
+        }
+        writeln!(f)?;
+        sum(f, "# arenas highwater mark", self.arenas_highwater)?;
+        sum(f, "# arenas allocated current", self.arenas)?;
+        let product = format!("{} arenas * {ARENA} bytes/arena", self.arenas);
+        sum(f, &product, self.total())?;
+        writeln!(f)?;
+        sum(f, "# bytes in allocated blocks", self.allocated)?;
+        sum(f, "# bytes in available blocks", self.available)?;
+        let unused = format!("{} unused pools * {GRANULE} bytes", self.unused_pools / GRANULE);
+        sum(f, &unused, self.unused_pools)?;
+        sum(f, "# bytes lost to pool headers", self.headers)?;
+        sum(f, "# bytes lost to quantization", self.quantization)?;
+        sum(f, "# bytes lost to arena alignment", self.alignment)?;
+        let parts = self.allocated + self.available + self.unused_pools + self.headers;
+        sum(f, "Total", parts + self.quantization + self.alignment)
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, size: &str, class: &ClassStats) -> fmt::Result {
+    let (pools, used, free) = (class.pools, class.in_use, class.available);
+    writeln!(f, "{name:>5} {size:>7} {pools:>11} {used:>15} {free:>13}")
+}
+
+/// A line of the lower table, with thousands separated as Python does.
+fn sum(f: &mut fmt::Formatter<'_>, name: &str, value: usize) -> fmt::Result {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    writeln!(f, "{name:<34} = {text:>20}")
+}

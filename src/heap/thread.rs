@@ -1,0 +1,673 @@
+//! One thread's heap: the fast paths, and what happens when they run out.
+//!
+//! A thread-local word points to the thread's heap, or to [`EMPTY`] before its first allocation, or to
+//! [`DEAD`] after its end. The latter two have the shape of a heap whose lists are all empty and are
+//! never written, so the fast paths need no "initialised?" test.
+//!
+//! A heap has a number of *slots*, one for each shape of block: the size classes of the allocator,
+//! then those of counted leaf objects, then those of counted objects with edges. For each slot it
+//! keeps an active list of free blocks, handed out of its current pool, and the list of pools that it
+//! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
+//! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`).
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::arena;
+use super::block::BlockPtr;
+use super::check;
+use super::poison;
+use super::pool::{Held, Kind, PoolRef, Shape};
+use super::registry::Registry;
+use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
+use super::word::Pushed;
+use crate::base::bits::align_up;
+use crate::base::config::{GRANULE, PAGE};
+use crate::os;
+use crate::sync::RawMutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+/// Slots of leaf objects begin here.
+pub(crate) const LEAF_SLOTS: usize = CLASSES;
+/// Slots of objects with edges begin here.
+pub(crate) const TRACED_SLOTS: usize = LEAF_SLOTS + SMALL_CLASSES;
+/// Number of slots.
+pub(crate) const SLOTS: usize = TRACED_SLOTS + SMALL_CLASSES;
+/// Not a slot: an object in a pool of its own.
+pub(crate) const LARGE_SLOT: usize = SLOTS;
+
+const _: () = assert!(LARGE_SLOT <= u8::MAX as usize);
+
+/// Full raw pools that a heap keeps per slot.
+const KEPT_FULL: usize = 4;
+
+/// Granules of a pool of blocks larger than `SMALL_MAX`.
+const MEDIUM_SPAN: usize = 8;
+
+/// One thread's heap. All zero is an empty one.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ThreadHeap {
+    /// Per slot: free blocks of the current pool, to be handed out next.
+    lists: [Cell<Option<BlockPtr>>; SLOTS],
+    /// Per slot: the length of that list.
+    left: [AtomicU32; SLOTS],
+    /// Per slot: held pools with free blocks; the first is the current one.
+    pools: [Cell<Option<Held>>; SLOTS],
+    /// Per raw slot: held pools all of whose blocks are out, oldest last.
+    full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
+    /// Object pools that are full, and those of large objects.
+    full_objects: Cell<Option<Held>>,
+    /// What the layers above keep here.
+    pub(super) objects: super::object_pool::ObjectState,
+    /// The next unused heap, and the next of all; under the lock of [`HEAPS`].
+    next_unused: Cell<Option<&'static ThreadHeap>>,
+    next_made: Cell<Option<&'static ThreadHeap>>,
+}
+
+/// A heap that is a static.
+struct StaticHeap(ThreadHeap);
+
+// SAFETY: the static heaps are never written.
+unsafe impl Sync for StaticHeap {}
+
+/// The heap of a thread that has none yet.
+static EMPTY: StaticHeap = StaticHeap(ThreadHeap::new());
+/// The heap of a thread that has ended.
+static DEAD: StaticHeap = StaticHeap(ThreadHeap::new());
+
+/// Who owns the object pools of ended threads: not a heap's address.
+pub(super) const RETIRED: *mut ThreadHeap = ptr::without_provenance_mut(8);
+
+thread_local! {
+    static CURRENT: Cell<&'static ThreadHeap> = const { Cell::new(&EMPTY.0) };
+}
+
+/// All heaps; those of ended threads are used again.
+static HEAPS: RawMutex<Heaps> = RawMutex::new(Heaps { unused: None, made: None });
+
+struct Heaps {
+    unused: Option<&'static ThreadHeap>,
+    made: Option<&'static ThreadHeap>,
+}
+
+// SAFETY: an unused heap belongs to whoever takes it from the list; of others only `left` is read.
+unsafe impl Send for Heaps {}
+
+/// For threads that allocate after their end: one heap behind a lock.
+static LAST_RESORT: RawMutex<LastResort> = RawMutex::new(LastResort(None));
+
+struct LastResort(Option<&'static ThreadHeap>);
+
+// SAFETY: the heap is used under the lock only.
+unsafe impl Send for LastResort {}
+
+static REGISTRIES: [Registry<PoolRef>; CLASSES] = [const { Registry::new() }; CLASSES];
+
+impl ThreadHeap {
+    const fn new() -> ThreadHeap {
+        ThreadHeap {
+            lists: [const { Cell::new(None) }; SLOTS],
+            left: [const { AtomicU32::new(0) }; SLOTS],
+            pools: [const { Cell::new(None) }; SLOTS],
+            full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
+            full_objects: Cell::new(None),
+            objects: super::object_pool::ObjectState::new(),
+            next_unused: Cell::new(None),
+            next_made: Cell::new(None),
+        }
+    }
+
+    /// The heap of this thread.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static ThreadHeap {
+        CURRENT.with(Cell::get)
+    }
+
+    #[inline(always)]
+    fn id(&self) -> *mut ThreadHeap {
+        ptr::from_ref(self).cast_mut()
+    }
+
+    /// Whether the heap is a thread's own, not one of the two static ones.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        !ptr::eq(self, &EMPTY.0) && !ptr::eq(self, &DEAD.0)
+    }
+
+    /// Whether this is what a thread has after its end.
+    pub(crate) fn is_dead(&self) -> bool {
+        ptr::eq(self, &DEAD.0)
+    }
+
+    /// A free block of a slot.
+    #[inline(always)]
+    pub(crate) fn alloc(&self, slot: usize) -> Option<BlockPtr> {
+        match self.pop(slot) {
+            Some(block) => Some(block),
+            None => self.alloc_slow(slot),
+        }
+    }
+
+    /// The next block of the active list of a slot.
+    #[inline(always)]
+    pub(super) fn pop(&self, slot: usize) -> Option<BlockPtr> {
+        let block = self.lists[slot].get()?;
+        // SAFETY: the block is in the active list, hence free and this thread's.
+        self.lists[slot].set(unsafe { block.next() });
+        let left = self.left[slot].load(Ordering::Relaxed);
+        self.left[slot].store(left.wrapping_sub(1), Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// Frees a block of the allocator.
+    ///
+    /// # Safety
+    /// `place` is the start of a live raw block of a small or medium class, and the caller's.
+    /// For medium classes `pool` is the pool's first record.
+    #[inline(always)]
+    pub(crate) unsafe fn free(pool: PoolRef, place: NonNull<u8>) {
+        let heap = ThreadHeap::current();
+        if pool.owner() != heap.id() {
+            // SAFETY: the caller's.
+            return unsafe { free_remote(pool, place) };
+        }
+        poison::on_free(place, pool.block_size());
+        // SAFETY: raw blocks have their link at the start and are 8-aligned.
+        let block = unsafe { BlockPtr::new(place) };
+        // SAFETY: this thread's heap owns the pool.
+        let held = unsafe { pool.assume_held() };
+        // SAFETY: the block is live, and the pool's.
+        if unsafe { held.free(block) } {
+            heap.event(held);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
+        if self.is_own() {
+            return self.refill(slot);
+        }
+        if self.is_dead() {
+            return with_last_resort(|heap| heap?.alloc(slot));
+        }
+        ThreadHeap::create()?.refill(slot)
+    }
+
+    /// Hands out a new active list and takes its first block.
+    pub(super) fn refill(&self, slot: usize) -> Option<BlockPtr> {
+        loop {
+            let Some(held) = self.pools[slot].get() else {
+                self.acquire(slot)?;
+                continue;
+            };
+            let (list, count) = held.hand_out();
+            if let Some(first) = list {
+                if slot >= TRACED_SLOTS {
+                    self.objects.note_recent(held.pool());
+                }
+                // SAFETY: the list was handed to this heap, its blocks are free.
+                self.lists[slot].set(unsafe { first.next() });
+                self.left[slot].store(count as u32 - 1, Ordering::Relaxed);
+                return Some(first);
+            }
+            if slot < CLASSES && held.take_remote() {
+                continue;
+            }
+            if held.can_carve() {
+                held.carve();
+            } else {
+                self.set_aside(slot, held);
+            }
+        }
+    }
+
+    /// Takes the current pool, which has no block left, off its list.
+    fn set_aside(&self, slot: usize, held: Held) {
+        held.unlink(&self.pools[slot]);
+        held.set_full();
+        if slot >= CLASSES {
+            held.link_first(&self.full_objects);
+            return;
+        }
+        let kept = &self.full[slot];
+        let oldest = kept[KEPT_FULL - 1].get();
+        for place in (1..KEPT_FULL).rev() {
+            kept[place].set(kept[place - 1].get());
+        }
+        kept[0].set(Some(held));
+        if let Some(oldest) = oldest {
+            oldest.set_listed();
+            self.give_up(oldest);
+        }
+    }
+
+    /// Gives up a raw pool that is in no list of this heap; keeps it if blocks came home meanwhile.
+    fn give_up(&self, held: Held) {
+        if held.has_local() || !unhold_full(held) {
+            held.set_owner(self.id());
+            held.take_remote();
+            self.keep(held);
+        }
+    }
+
+    /// Puts a held pool with free blocks into its list, or gives it back if all of them are.
+    fn keep(&self, held: Held) {
+        if held.pool().live() == 0 {
+            return release(held);
+        }
+        let list = &self.pools[held.pool().slot()];
+        match list.get() {
+            Some(current) => held.link_after(current),
+            None => held.link_first(list),
+        }
+    }
+
+    /// Finds a pool for a slot that has none with free blocks.
+    fn acquire(&self, slot: usize) -> Option<()> {
+        if slot >= CLASSES {
+            return self.acquire_fresh(slot);
+        }
+        for place in &self.full[slot] {
+            if let Some(held) = place.get()
+                && held.pool().pool_word().has_blocks()
+            {
+                place.set(None);
+                held.set_listed();
+                held.take_remote();
+                held.link_first(&self.pools[slot]);
+                return Some(());
+            }
+        }
+        if let Some(pool) = REGISTRIES[slot].adopt() {
+            // SAFETY: adopting makes the caller the holder.
+            let held = unsafe { pool.assume_held() };
+            held.set_owner(self.id());
+            held.take_remote();
+            held.link_first(&self.pools[slot]);
+            return Some(());
+        }
+        self.acquire_fresh(slot)
+    }
+
+    fn acquire_fresh(&self, slot: usize) -> Option<()> {
+        let (shape, span) = shape_of(slot);
+        let fresh = arena::lock().take_pool(span, shape, self.id())?;
+        poison::on_new_pool(fresh.held.pool().start(), span * GRANULE);
+        fresh.held.link_first(&self.pools[slot]);
+        Some(())
+    }
+
+    /// The event counter of a pool of this heap ran out.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn event(&self, held: Held) {
+        let slot = held.pool().slot();
+        if slot == LARGE_SLOT {
+            held.unlink(&self.full_objects);
+            return release(held);
+        }
+        let list = &self.pools[slot];
+        if held.is_full() {
+            held.set_listed();
+            if slot < CLASSES {
+                self.forget_full(slot, held);
+            } else {
+                held.unlink(&self.full_objects);
+            }
+            match list.get() {
+                Some(current) => held.link_after(current),
+                None => held.link_first(list),
+            }
+        } else if list.get() != Some(held) && !(slot >= CLASSES && self.objects.keeps(held)) {
+            held.unlink(list);
+            release(held);
+        }
+        // An empty current pool stays: the next block of its class comes from it, warm.
+    }
+
+    fn forget_full(&self, slot: usize, held: Held) {
+        for place in &self.full[slot] {
+            if place.get() == Some(held) {
+                place.set(None);
+            }
+        }
+    }
+
+    /// Another thread's push made this heap the holder of a pool.
+    fn claimed(&self, pool: PoolRef, listed: bool) {
+        if listed {
+            REGISTRIES[pool.slot()].unlink_claimed(pool);
+        }
+        // SAFETY: claiming makes the caller the holder.
+        let held = unsafe { pool.assume_held() };
+        held.set_owner(self.id());
+        held.take_remote();
+        self.keep(held);
+    }
+
+    /// Makes this thread's heap.
+    #[cold]
+    fn create() -> Option<&'static ThreadHeap> {
+        let heap = ThreadHeap::take_unused().or_else(ThreadHeap::map_new)?;
+        CURRENT.with(|current| current.set(heap));
+        // Without a free key the thread's partly used pools stay with it.
+        let _ = os::thread_end::arm(end_of_thread);
+        Some(heap)
+    }
+
+    fn take_unused() -> Option<&'static ThreadHeap> {
+        let mut heaps = HEAPS.lock();
+        let heap = heaps.unused?;
+        heaps.unused = heap.next_unused.take();
+        Some(heap)
+    }
+
+    fn map_new() -> Option<&'static ThreadHeap> {
+        let place = os::map(align_up(size_of::<ThreadHeap>(), PAGE))?;
+        // SAFETY: the mapping is zero, which is an empty heap, large enough, and never unmapped.
+        let heap = unsafe { place.cast::<ThreadHeap>().as_ref() };
+        let mut heaps = HEAPS.lock();
+        heap.next_made.set(heaps.made);
+        heaps.made = Some(heap);
+        Some(heap)
+    }
+
+    fn put_unused(&'static self) {
+        let mut heaps = HEAPS.lock();
+        self.next_unused.set(heaps.unused);
+        heaps.unused = Some(self);
+    }
+
+    /// Calls `f` with every heap that was ever made. Only `left` may be asked.
+    pub(super) fn for_each(mut f: impl FnMut(&ThreadHeap)) {
+        let heaps = HEAPS.lock();
+        let mut next = heaps.made;
+        while let Some(heap) = next {
+            next = heap.next_made.get();
+            f(heap);
+        }
+    }
+
+    /// Gives up everything that a thread holds, at its end.
+    fn give_up_all(&self) {
+        for slot in 0..SLOTS {
+            self.hand_back(slot);
+        }
+        for slot in 0..CLASSES {
+            while let Some(held) = self.pools[slot].get() {
+                held.unlink(&self.pools[slot]);
+                abandon(held);
+            }
+            for place in &self.full[slot] {
+                if let Some(held) = place.take() {
+                    held.set_listed();
+                    abandon(held);
+                }
+            }
+        }
+        for list in self.pools[CLASSES..].iter().chain([&self.full_objects]) {
+            while let Some(held) = list.get() {
+                held.unlink(list);
+                retire(held);
+            }
+        }
+        self.objects.reset();
+    }
+
+    /// Returns the active list of a slot to its pool.
+    pub(super) fn hand_back(&self, slot: usize) {
+        let left = self.left[slot].swap(0, Ordering::Relaxed) as usize;
+        if let (list @ Some(_), Some(current)) = (self.lists[slot].take(), self.pools[slot].get()) {
+            // SAFETY: the active list was handed out by the current pool.
+            unsafe { current.hand_back(list, left) };
+        }
+    }
+
+    /// Blocks in the active list of a slot; exact at rest.
+    pub(super) fn left(&self, slot: usize) -> usize {
+        self.left[slot].load(Ordering::Relaxed) as usize
+    }
+
+    /// The current pool of a slot.
+    pub(super) fn first_pool(&self, slot: usize) -> Option<Held> {
+        self.pools[slot].get()
+    }
+
+    pub(super) fn full_objects(&self) -> &Cell<Option<Held>> {
+        &self.full_objects
+    }
+
+    /// Gives back the held pools of a slot that are empty.
+    pub(super) fn release_empty(&self, slot: usize) {
+        self.hand_back(slot);
+        let mut next = self.pools[slot].get();
+        while let Some(held) = next {
+            next = held.next();
+            if held.pool().live() == 0 && !(slot >= CLASSES && self.objects.keeps(held)) {
+                held.unlink(&self.pools[slot]);
+                release(held);
+            }
+        }
+    }
+
+    /// Gives back what this thread holds and does not use: its share of `heap::trim`.
+    pub(crate) fn trim(&self) -> usize {
+        let mut bytes = 0;
+        for slot in 0..SLOTS {
+            if slot < CLASSES {
+                for place in &self.full[slot] {
+                    if let Some(held) = place.take() {
+                        held.set_listed();
+                        self.give_up(held);
+                    }
+                }
+                let mut next = self.pools[slot].get();
+                while let Some(held) = next {
+                    next = held.next();
+                    held.take_remote();
+                }
+            }
+            self.release_empty(slot);
+            let mut next = self.pools[slot].get();
+            while let Some(held) = next {
+                next = held.next();
+                bytes += held.purge_free_pages(poison::purge);
+            }
+        }
+        bytes
+    }
+}
+
+/// The shape of a slot's pools, and their granules.
+fn shape_of(slot: usize) -> (Shape, usize) {
+    let class = match slot {
+        0..LEAF_SLOTS => slot,
+        LEAF_SLOTS..TRACED_SLOTS => slot - LEAF_SLOTS,
+        _ => slot - TRACED_SLOTS,
+    };
+    let class = SizeClass::from_index(class);
+    let span = if class.is_small() { 1 } else { MEDIUM_SPAN };
+    let block_size = class.size();
+    let (kind, link_offset, value_offset) = match slot {
+        0..LEAF_SLOTS => (Kind::Raw, 0, 0),
+        LEAF_SLOTS..TRACED_SLOTS => (Kind::Object, 8, 8),
+        _ => (Kind::Object, 0, 16),
+    };
+    let mut capacity = span * GRANULE / block_size;
+    if slot >= TRACED_SLOTS {
+        capacity = capacity.min(super::object_pool::MAX_TRACED);
+    }
+    (Shape { kind, slot: slot as u8, block_size, capacity, link_offset, value_offset }, span)
+}
+
+/// Gives a pool without live blocks back to its arena.
+fn release(held: Held) {
+    debug_assert_eq!(held.pool().live(), 0, "release of a pool with live blocks");
+    arena::lock().give_pool(held);
+}
+
+/// Tries to give up a held pool without free blocks.
+fn unhold_full(held: Held) -> bool {
+    let need = held.threshold().min(held.pool().live());
+    held.set_owner(ptr::null_mut());
+    held.pool().pool_word().unhold_full(need as u16)
+}
+
+/// Gives up a pool for good: its thread ends.
+fn abandon(held: Held) {
+    loop {
+        held.take_remote();
+        let pool = held.pool();
+        if pool.live() == 0 {
+            return release(held);
+        }
+        let given_up = if held.has_local() || held.can_carve() {
+            let need = held.threshold().min(pool.live());
+            held.set_owner(ptr::null_mut());
+            REGISTRIES[pool.slot()].unhold(pool, need as u16)
+        } else {
+            unhold_full(held)
+        };
+        if given_up {
+            return;
+        }
+    }
+}
+
+/// Leaves an object pool to the late drops of its ended thread.
+fn retire(held: Held) {
+    if held.pool().live() == 0 {
+        return release(held);
+    }
+    held.set_listed();
+    held.set_owner(RETIRED);
+}
+
+/// Frees an object's block into a pool of an ended thread, from that same thread.
+///
+/// # Safety
+/// The caller owns the live block; the pool is retired, and its thread is the caller's.
+pub(super) unsafe fn free_retired(pool: PoolRef, block: BlockPtr) {
+    // SAFETY: a retired pool is touched by its thread alone.
+    let held = unsafe { pool.assume_held() };
+    // SAFETY: the caller's.
+    if unsafe { held.free(block) } {
+        release(held);
+    }
+}
+
+/// Takes `span` granules for one object of its own.
+pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<Held> {
+    let owner = if heap.is_dead() { RETIRED } else { heap.id() };
+    let held = if span <= arena::MAX_RUN {
+        arena::lock().take_pool(span, shape, owner)?.held
+    } else {
+        arena::lock().take_huge_pool(span * GRANULE, shape, owner)?
+    };
+    if !heap.is_dead() {
+        held.link_first(&heap.full_objects);
+    }
+    Some(held)
+}
+
+/// The heap of this thread, made if there is none; the static one after the thread's end, or `None`
+/// without memory.
+pub(super) fn own_or_dead() -> Option<&'static ThreadHeap> {
+    let heap = ThreadHeap::current();
+    if heap.is_own() || heap.is_dead() { Some(heap) } else { ThreadHeap::create() }
+}
+
+/// Frees a block of a pool that this thread's heap does not hold.
+///
+/// # Safety
+/// As [`ThreadHeap::free`]; a wrong pointer is noticed where it can be.
+#[cold]
+#[inline(never)]
+unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>) {
+    check::raw_block(pool, place);
+    poison::on_free(place, pool.block_size());
+    let heap = ThreadHeap::current();
+    if heap.is_own() {
+        // SAFETY: the caller's.
+        return unsafe { push_for(heap, pool, place) };
+    }
+    if !heap.is_dead()
+        && let Some(heap) = ThreadHeap::create()
+    {
+        // SAFETY: the caller's.
+        return unsafe { push_for(heap, pool, place) };
+    }
+    with_last_resort(|heap| match heap {
+        // SAFETY: the caller's; the lock makes this thread the heap's.
+        Some(heap) => unsafe { push_for(heap, pool, place) },
+        None => check::no_memory_for_heap(),
+    });
+}
+
+/// Frees a block on behalf of a heap: locally when it owns the pool, else through the pool word.
+///
+/// # Safety
+/// As [`ThreadHeap::free`]; the caller has the right to `heap`.
+unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
+    // SAFETY: raw blocks have their link at the start and are 8-aligned.
+    let block = unsafe { BlockPtr::new(place) };
+    if pool.owner() == heap.id() {
+        // SAFETY: the heap owns the pool.
+        let held = unsafe { pool.assume_held() };
+        // SAFETY: the caller's block.
+        if unsafe { held.free(block) } {
+            heap.event(held);
+        }
+        return;
+    }
+    // SAFETY: the caller's block.
+    match unsafe { pool.push_remote(block) } {
+        Pushed::Away => {}
+        Pushed::Claimed { listed } => heap.claimed(pool, listed),
+    }
+}
+
+/// Runs `f` with the heap of last resort; `None` when there is no memory for it.
+fn with_last_resort<R>(f: impl FnOnce(Option<&ThreadHeap>) -> R) -> R {
+    let mut last = LAST_RESORT.lock();
+    if last.0.is_none() {
+        last.0 = ThreadHeap::map_new();
+    }
+    f(last.0)
+}
+
+/// The end of a thread, after its last destructor.
+///
+/// # Safety
+/// Called by `os::thread_end` alone, on the thread that ends.
+unsafe fn end_of_thread() {
+    let heap = ThreadHeap::current();
+    if !heap.is_own() {
+        return;
+    }
+    CURRENT.with(|current| current.set(&DEAD.0));
+    heap.give_up_all();
+    heap.put_unused();
+}
+
+/// Trims the pools that nobody holds: takes each over, trims it, and gives it up again.
+pub(crate) fn trim_listed() -> usize {
+    let mut bytes = 0;
+    for registry in &REGISTRIES {
+        let chain = Cell::new(None);
+        while let Some(pool) = registry.adopt() {
+            // SAFETY: adopting makes the caller the holder.
+            let held = unsafe { pool.assume_held() };
+            held.take_remote();
+            bytes += held.purge_free_pages(poison::purge);
+            held.link_first(&chain);
+        }
+        while let Some(held) = chain.get() {
+            held.unlink(&chain);
+            abandon(held);
+        }
+    }
+    bytes
+}
