@@ -1,4 +1,4 @@
-//! What the models share: [`explore`], which fails a model that explored a single schedule.
+//! What the models share: `explore`, which fails a model that explored a single schedule.
 //!
 //! A model lives in `tests/<name>.rs` under the name of the file whose protocol it runs, and its
 //! comment says which orderings were weakened and that the model then failed. Without `--cfg loom`
