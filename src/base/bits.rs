@@ -9,13 +9,6 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
 
-/// The largest multiple of `align` that is at most `n`; `align` is a power of two.
-#[inline(always)]
-pub(crate) const fn align_down(n: usize, align: usize) -> usize {
-    debug_assert!(align.is_power_of_two());
-    n & !(align - 1)
-}
-
 /// A word with its lowest `n` bits set; `n` may be the word's width.
 #[inline(always)]
 pub(crate) const fn low_bits(n: usize) -> u64 {
@@ -46,7 +39,6 @@ mod tests {
         for align in [1usize, 2, 8, 64, 4096] {
             for n in 0..3 * align + 3 {
                 assert_eq!(align_up(n, align), n.div_ceil(align) * align);
-                assert_eq!(align_down(n, align), n / align * align);
             }
         }
     }

@@ -150,6 +150,7 @@ impl Arenas {
             // SAFETY: a pool without granules of its own is a huge block that its holder gives up.
             return unsafe { self.give_huge(pool.start()) };
         }
+        debug_assert!(pool.pool_word().is_held(), "a pool that nobody holds is given back");
         let first = pool.granule();
         // SAFETY: the arena of a pool is committed and its address is a multiple of its size.
         let arena = unsafe { Arena::at(arena_of(pool.start())) };
@@ -411,15 +412,6 @@ impl Arenas {
         self.slots.give(place, slots);
     }
 
-    /// Bytes of a huge block.
-    ///
-    /// # Safety
-    /// As [`give_huge`](Self::give_huge).
-    pub(crate) unsafe fn huge_len(&self, block: NonNull<u8>) -> usize {
-        // SAFETY: a huge block's record is in front of it.
-        unsafe { Arena::at(huge_record(block.as_ptr() as usize)) }.huge_len.get()
-    }
-
     /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
     /// be done without copying.
     ///
@@ -441,12 +433,16 @@ impl Arenas {
         let need = (start + len - first).div_ceil(ARENA);
         if len <= old {
             if len < old {
+                // SAFETY: the tail lies within the block.
+                let tail = unsafe { block.add(len) };
                 // SAFETY: the tail is the caller's and it wants it no longer.
-                unsafe { os::purge(block.add(len), old - len) };
+                unsafe { os::purge(tail, old - len) };
             }
         } else if need <= slots || self.grow_slots(arena, first, need - slots) {
+            // SAFETY: the block's slots go on behind it.
+            let tail = unsafe { block.add(old) };
             // SAFETY: the range lies within the block's slots.
-            if !unsafe { os::commit(block.add(old), len - old) } {
+            if !unsafe { os::commit(tail, len - old) } {
                 return None;
             }
         } else {

@@ -10,6 +10,8 @@ mod block;
 #[cfg(not(loom))]
 mod check;
 #[cfg(not(loom))]
+mod ends;
+#[cfg(not(loom))]
 mod global;
 #[cfg(not(loom))]
 mod large;
@@ -19,6 +21,8 @@ pub(crate) mod object_pool;
 mod poison;
 #[cfg(not(loom))]
 mod pool;
+#[cfg(not(loom))]
+mod purge;
 pub(crate) mod registry;
 #[cfg(not(loom))]
 mod reservation;
@@ -56,7 +60,7 @@ pub fn trim() -> usize {
     if heap.is_own() {
         bytes += heap.trim();
     }
-    bytes += thread::trim_listed();
+    bytes += ends::trim_listed();
     bytes + arena::lock().trim()
 }
 

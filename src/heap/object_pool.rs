@@ -15,6 +15,7 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
+use super::ends;
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::{Listed, link, unlink};
@@ -190,7 +191,7 @@ impl ObjectHeap {
     /// The objects of this thread, with a heap to keep them in: `None` after the thread's end, and
     /// without memory.
     pub(crate) fn own() -> Option<&'static ObjectHeap> {
-        thread::own_or_dead().filter(|heap| heap.is_own()).map(ObjectHeap::of)
+        ends::own_or_dead().filter(|heap| heap.is_own()).map(ObjectHeap::of)
     }
 
     /// Net new objects with edges until the collector wants to be asked. Counted down by `alloc` and
@@ -313,7 +314,7 @@ fn handed_out(block: BlockPtr, class: ObjectClass) -> NonNull<u64> {
 #[cold]
 #[inline(never)]
 fn alloc_slow(class: ObjectClass) -> Option<NonNull<u64>> {
-    let heap = thread::own_or_dead()?;
+    let heap = ends::own_or_dead()?;
     let header = if class.is_large() || heap.is_dead() {
         large(heap, class)?
     } else {
@@ -360,7 +361,7 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
     let heap = ThreadHeap::current();
     if pool.owner() != ptr::from_ref(heap).cast_mut() {
         // SAFETY: the block's pool is retired: its thread, this one, has ended.
-        return unsafe { thread::free_retired(pool, block) };
+        return unsafe { ends::free_retired(pool, block) };
     }
     let start = if distance < 0 { header.cast() } else { place };
     poison::on_free_object(start, pool.block_size());
@@ -433,7 +434,7 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn index_of(self, header: NonNull<u64>) -> usize {
         let offset = header.as_ptr() as usize % GRANULE;
-        (offset as u64 * u64::from(self.0.fields().reciprocal.get()) >> 32) as usize
+        ((offset as u64 * u64::from(self.0.fields().reciprocal.get())) >> 32) as usize
     }
 
     /// The count word of block `index`, which is less than [`carved`](Self::carved).
@@ -455,8 +456,10 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn group(self, index: usize) -> &'static Group {
         debug_assert!(index < MAX_TRACED, "block {index} has no side bits");
-        // SAFETY: the pool's groups lie in its arena's first granules, which are never unmapped.
-        unsafe { self.first_group().add(index / 64).as_ref() }
+        // SAFETY: the pool's groups lie in its arena's first granules.
+        let group = unsafe { self.first_group().add(index / 64) };
+        // SAFETY: arenas are never unmapped, and the group was cleared when the pool was made.
+        unsafe { group.as_ref() }
     }
 
     /// All groups that have blocks; for pools of objects with edges.

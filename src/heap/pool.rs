@@ -12,6 +12,11 @@
 //! active list. `events` counts frees until something must happen, and `live == events + bias`:
 //! for a pool in its class's list the event is the last block coming home (`bias` is 0); for a full
 //! pool that is off the list it is the relist threshold.
+//!
+//! # Orderings
+//! All Relaxed: the holder's fields have one writer, and change hands through the pool word or a lock.
+//! `owner` may be read by anybody who owns a live block: it is the reader's own heap exactly if that
+//! heap holds the pool, because only its own thread makes it so and ends it.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -58,18 +63,18 @@ pub(crate) struct Pool {
     /// The heap that holds the pool; null when nobody does.
     owner: AtomicPtr<ThreadHeap>,
     /// Blocks that the holder freed and did not hand out again.
-    local: Cell<Option<BlockPtr>>,
+    pub(super) local: Cell<Option<BlockPtr>>,
     events: AtomicU32,
     bias: AtomicU32,
-    carved: AtomicU32,
+    pub(super) carved: AtomicU32,
     block_size: AtomicU32,
     next: Cell<Option<PoolRef>>,
     prev: Cell<Option<PoolRef>>,
     /// Pages (or larger equal parts) whose blocks were taken out of circulation by `trim`.
-    purged: Cell<u64>,
+    pub(super) purged: Cell<u64>,
     capacity: AtomicU16,
     /// The next block that was never carved.
-    bump: Cell<u16>,
+    pub(super) bump: Cell<u16>,
     /// Index of the heap's list that the pool belongs to.
     slot: AtomicU8,
     kind: AtomicU8,
@@ -349,7 +354,7 @@ impl Held {
     }
 
     #[inline(always)]
-    fn record(self) -> &'static Pool {
+    pub(super) fn record(self) -> &'static Pool {
         self.0.0
     }
 
@@ -490,7 +495,7 @@ impl Held {
     }
 
     /// Links blocks `first..end` in address order in front of the free ones.
-    fn circulate(self, first: usize, end: usize) {
+    pub(super) fn circulate(self, first: usize, end: usize) {
         let pool = self.record();
         let mut list = pool.local.get();
         let is_object = self.pool().kind() == Kind::Object;
@@ -574,117 +579,5 @@ impl Held {
         if let Some(next) = next {
             next.0.prev.set(prev);
         }
-    }
-}
-
-/// Trimming: whole free pages inside a pool.
-impl Held {
-    /// Bytes that one bit of `purged` stands for.
-    fn part(self) -> usize {
-        (self.pool().extent() / 64).max(PAGE)
-    }
-
-    /// Blocks whose link word lies in part `part`: a range of indices.
-    fn blocks_of_part(self, part: usize) -> core::ops::Range<usize> {
-        let size = self.pool().block_size();
-        let link = self.link_offset();
-        let index = |offset: usize| offset.saturating_sub(link).div_ceil(size);
-        let end = usize::from(self.record().bump.get());
-        index(part * self.part()).min(end)..index((part + 1) * self.part()).min(end)
-    }
-
-    fn carve_purged(self) {
-        let pool = self.record();
-        let part = pool.purged.get().trailing_zeros() as usize;
-        pool.purged.set(pool.purged.get() & (pool.purged.get() - 1));
-        let blocks = self.blocks_of_part(part);
-        self.circulate(blocks.start, blocks.end);
-    }
-
-    /// Gives back the memory of pages on which every block is free, and takes their blocks out of
-    /// circulation until they are carved again. Returns the bytes given back.
-    ///
-    /// A page may go when no live block reaches into it; only the blocks whose link word is on it
-    /// leave the free list.
-    pub(crate) fn purge_free_pages(self, purge: impl Fn(NonNull<u8>, usize)) -> usize {
-        let pool = self.record();
-        let parts = self.pool().extent() / self.part();
-        if parts > 64 || pool.local.get().is_none() {
-            return 0;
-        }
-        let idle = self.idle_parts(parts);
-        if idle == 0 {
-            return 0;
-        }
-        let removed = self.remove_from_list(idle);
-        let carved = pool.carved.load(Ordering::Relaxed);
-        pool.carved.store(carved - removed as u32, Ordering::Relaxed);
-        pool.purged.set(pool.purged.get() | idle);
-        let mut rest = idle;
-        while rest != 0 {
-            let part = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            // SAFETY: the part lies within the pool.
-            let place = unsafe { self.pool().start().add(part * self.part()) };
-            purge(place, self.part());
-        }
-        idle.count_ones() as usize * self.part()
-    }
-
-    /// The carved, unpurged parts into which no live block reaches.
-    fn idle_parts(self, parts: usize) -> u64 {
-        let pool = self.record();
-        let size = self.pool().block_size();
-        let mut free_in = [0u16; 64];
-        let start = self.pool().start().as_ptr() as usize;
-        let mut block = pool.local.get();
-        while let Some(free) = block {
-            free_in[(free.addr() - start) / self.part()] += 1;
-            // SAFETY: the block is in the pool's own list.
-            block = unsafe { free.next() };
-        }
-        let mut idle = 0u64;
-        let mut busy_until = 0;
-        for part in 0..parts {
-            let blocks = self.blocks_of_part(part);
-            if blocks.is_empty() {
-                continue;
-            }
-            let purged = pool.purged.get() >> part & 1 == 1;
-            let all_free = purged || usize::from(free_in[part]) == blocks.len();
-            if !all_free {
-                // A live block may reach into the parts that follow, and begin (with the words in
-                // front of its link) in the one before.
-                busy_until = blocks.end * size;
-                if part > 0 && blocks.start * size < part * self.part() {
-                    idle &= !(1 << (part - 1));
-                }
-            }
-            if all_free && !purged && part * self.part() >= busy_until {
-                idle |= 1 << part;
-            }
-        }
-        idle
-    }
-
-    /// Rebuilds the free list without the blocks of `parts`; returns how many left.
-    fn remove_from_list(self, parts: u64) -> usize {
-        let pool = self.record();
-        let start = self.pool().start().as_ptr() as usize;
-        let (mut kept, mut removed) = (None, 0);
-        let mut rest = pool.local.take();
-        while let Some(block) = rest {
-            // SAFETY: the block is in the pool's own list.
-            rest = unsafe { block.next() };
-            if parts >> ((block.addr() - start) / self.part()) & 1 == 1 {
-                removed += 1;
-            } else {
-                // SAFETY: as above.
-                unsafe { block.set_next(kept) };
-                kept = Some(block);
-            }
-        }
-        pool.local.set(kept);
-        removed
     }
 }

@@ -85,7 +85,8 @@ impl<P: Listed> Registry<P> {
         }
     }
 
-    /// Whether no pool is listed; a hint unless the program is at rest.
+    /// Whether no pool is listed; for the model.
+    #[cfg(loom)]
     pub fn is_empty(&self) -> bool {
         self.first.lock().is_none()
     }

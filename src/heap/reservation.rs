@@ -3,6 +3,10 @@
 //! One large reservation makes "is it ours?" one subtraction and a comparison. Slots of arenas are
 //! never given back; those of huge blocks are, and are found again first fit. Where reserving would
 //! take memory (Windows, Miri) each run of slots is a reservation of its own.
+//!
+//! # Orderings
+//! Relaxed: the bounds are written once, under the arena lock, and who asks about a pointer of ours got
+//! it after that.
 
 use core::ptr::NonNull;
 
@@ -18,9 +22,6 @@ static START: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `addr` lies in the reservation. Always true where there is no single one.
-///
-/// # Orderings
-/// Relaxed: who has a pointer of ours got it after the reservation was made.
 #[inline]
 pub(crate) fn is_ours(addr: usize) -> bool {
     !os::LAZY || addr.wrapping_sub(START.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed)

@@ -9,6 +9,9 @@
 //! keeps an active list of free blocks, handed out of its current pool, and the list of pools that it
 //! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
 //! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`).
+//!
+//! # Orderings
+//! Relaxed: `left` has one writer, and statistics may read it late.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -16,15 +19,13 @@ use core::ptr::{self, NonNull};
 use super::arena;
 use super::block::BlockPtr;
 use super::check;
+use super::ends::{RETIRED, with_last_resort};
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::word::Pushed;
-use crate::base::bits::align_up;
-use crate::base::config::{GRANULE, PAGE};
-use crate::os;
-use crate::sync::RawMutex;
+use crate::base::config::GRANULE;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Slots of leaf objects begin here.
@@ -49,20 +50,20 @@ const MEDIUM_SPAN: usize = 8;
 #[repr(C)]
 pub(crate) struct ThreadHeap {
     /// Per slot: free blocks of the current pool, to be handed out next.
-    lists: [Cell<Option<BlockPtr>>; SLOTS],
+    pub(super) lists: [Cell<Option<BlockPtr>>; SLOTS],
     /// Per slot: the length of that list.
-    left: [AtomicU32; SLOTS],
+    pub(super) left: [AtomicU32; SLOTS],
     /// Per slot: held pools with free blocks; the first is the current one.
-    pools: [Cell<Option<Held>>; SLOTS],
+    pub(super) pools: [Cell<Option<Held>>; SLOTS],
     /// Per raw slot: held pools all of whose blocks are out, oldest last.
-    full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
+    pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
     /// Object pools that are full, and those of large objects.
-    full_objects: Cell<Option<Held>>,
+    pub(super) full_objects: Cell<Option<Held>>,
     /// What the layers above keep here.
     pub(super) objects: super::object_pool::ObjectState,
     /// The next unused heap, and the next of all; under the lock of [`HEAPS`].
-    next_unused: Cell<Option<&'static ThreadHeap>>,
-    next_made: Cell<Option<&'static ThreadHeap>>,
+    pub(super) next_unused: Cell<Option<&'static ThreadHeap>>,
+    pub(super) next_made: Cell<Option<&'static ThreadHeap>>,
 }
 
 /// A heap that is a static.
@@ -76,33 +77,13 @@ static EMPTY: StaticHeap = StaticHeap(ThreadHeap::new());
 /// The heap of a thread that has ended.
 static DEAD: StaticHeap = StaticHeap(ThreadHeap::new());
 
-/// Who owns the object pools of ended threads: not a heap's address.
-pub(super) const RETIRED: *mut ThreadHeap = ptr::without_provenance_mut(8);
-
 thread_local! {
+    /// The heap of this thread.
     static CURRENT: Cell<&'static ThreadHeap> = const { Cell::new(&EMPTY.0) };
 }
 
-/// All heaps; those of ended threads are used again.
-static HEAPS: RawMutex<Heaps> = RawMutex::new(Heaps { unused: None, made: None });
-
-struct Heaps {
-    unused: Option<&'static ThreadHeap>,
-    made: Option<&'static ThreadHeap>,
-}
-
-// SAFETY: an unused heap belongs to whoever takes it from the list; of others only `left` is read.
-unsafe impl Send for Heaps {}
-
-/// For threads that allocate after their end: one heap behind a lock.
-static LAST_RESORT: RawMutex<LastResort> = RawMutex::new(LastResort(None));
-
-struct LastResort(Option<&'static ThreadHeap>);
-
-// SAFETY: the heap is used under the lock only.
-unsafe impl Send for LastResort {}
-
-static REGISTRIES: [Registry<PoolRef>; CLASSES] = [const { Registry::new() }; CLASSES];
+/// Per class: pools that nobody holds and that have free blocks.
+pub(super) static REGISTRIES: [Registry<PoolRef>; CLASSES] = [const { Registry::new() }; CLASSES];
 
 impl ThreadHeap {
     const fn new() -> ThreadHeap {
@@ -124,8 +105,18 @@ impl ThreadHeap {
         CURRENT.with(Cell::get)
     }
 
+    /// Makes this heap the one of this thread.
+    pub(super) fn make_current(&'static self) {
+        CURRENT.with(|current| current.set(self));
+    }
+
+    /// The thread has ended: from here on its heap is the static one.
+    pub(super) fn make_dead() {
+        DEAD.0.make_current();
+    }
+
     #[inline(always)]
-    fn id(&self) -> *mut ThreadHeap {
+    pub(super) fn id(&self) -> *mut ThreadHeap {
         ptr::from_ref(self).cast_mut()
     }
 
@@ -244,7 +235,7 @@ impl ThreadHeap {
     }
 
     /// Gives up a raw pool that is in no list of this heap; keeps it if blocks came home meanwhile.
-    fn give_up(&self, held: Held) {
+    pub(super) fn give_up(&self, held: Held) {
         if held.has_local() || !unhold_full(held) {
             held.set_owner(self.id());
             held.take_remote();
@@ -347,75 +338,6 @@ impl ThreadHeap {
         self.keep(held);
     }
 
-    /// Makes this thread's heap.
-    #[cold]
-    fn create() -> Option<&'static ThreadHeap> {
-        let heap = ThreadHeap::take_unused().or_else(ThreadHeap::map_new)?;
-        CURRENT.with(|current| current.set(heap));
-        // Without a free key the thread's partly used pools stay with it.
-        let _ = os::thread_end::arm(end_of_thread);
-        Some(heap)
-    }
-
-    fn take_unused() -> Option<&'static ThreadHeap> {
-        let mut heaps = HEAPS.lock();
-        let heap = heaps.unused?;
-        heaps.unused = heap.next_unused.take();
-        Some(heap)
-    }
-
-    fn map_new() -> Option<&'static ThreadHeap> {
-        let place = os::map(align_up(size_of::<ThreadHeap>(), PAGE))?;
-        // SAFETY: the mapping is zero, which is an empty heap, large enough, and never unmapped.
-        let heap = unsafe { place.cast::<ThreadHeap>().as_ref() };
-        let mut heaps = HEAPS.lock();
-        heap.next_made.set(heaps.made);
-        heaps.made = Some(heap);
-        Some(heap)
-    }
-
-    fn put_unused(&'static self) {
-        let mut heaps = HEAPS.lock();
-        self.next_unused.set(heaps.unused);
-        heaps.unused = Some(self);
-    }
-
-    /// Calls `f` with every heap that was ever made. Only `left` may be asked.
-    pub(super) fn for_each(mut f: impl FnMut(&ThreadHeap)) {
-        let heaps = HEAPS.lock();
-        let mut next = heaps.made;
-        while let Some(heap) = next {
-            next = heap.next_made.get();
-            f(heap);
-        }
-    }
-
-    /// Gives up everything that a thread holds, at its end.
-    fn give_up_all(&self) {
-        for slot in 0..SLOTS {
-            self.hand_back(slot);
-        }
-        for slot in 0..CLASSES {
-            while let Some(held) = self.pools[slot].get() {
-                held.unlink(&self.pools[slot]);
-                abandon(held);
-            }
-            for place in &self.full[slot] {
-                if let Some(held) = place.take() {
-                    held.set_listed();
-                    abandon(held);
-                }
-            }
-        }
-        for list in self.pools[CLASSES..].iter().chain([&self.full_objects]) {
-            while let Some(held) = list.get() {
-                held.unlink(list);
-                retire(held);
-            }
-        }
-        self.objects.reset();
-    }
-
     /// Returns the active list of a slot to its pool.
     pub(super) fn hand_back(&self, slot: usize) {
         let left = self.left[slot].swap(0, Ordering::Relaxed) as usize;
@@ -449,46 +371,6 @@ impl ThreadHeap {
     pub(super) fn full_objects(&self) -> &Cell<Option<Held>> {
         &self.full_objects
     }
-
-    /// Gives back the held pools of a slot that are empty.
-    pub(super) fn release_empty(&self, slot: usize) {
-        self.hand_back(slot);
-        let mut next = self.pools[slot].get();
-        while let Some(held) = next {
-            next = held.next();
-            if held.pool().live() == 0 && !(slot >= CLASSES && self.objects.keeps(held)) {
-                held.unlink(&self.pools[slot]);
-                release(held);
-            }
-        }
-    }
-
-    /// Gives back what this thread holds and does not use: its share of `heap::trim`.
-    pub(crate) fn trim(&self) -> usize {
-        let mut bytes = 0;
-        for slot in 0..SLOTS {
-            if slot < CLASSES {
-                for place in &self.full[slot] {
-                    if let Some(held) = place.take() {
-                        held.set_listed();
-                        self.give_up(held);
-                    }
-                }
-                let mut next = self.pools[slot].get();
-                while let Some(held) = next {
-                    next = held.next();
-                    held.take_remote();
-                }
-            }
-            self.release_empty(slot);
-            let mut next = self.pools[slot].get();
-            while let Some(held) = next {
-                next = held.next();
-                bytes += held.purge_free_pages(poison::purge);
-            }
-        }
-        bytes
-    }
 }
 
 /// The shape of a slot's pools, and their granules.
@@ -514,59 +396,16 @@ fn shape_of(slot: usize) -> (Shape, usize) {
 }
 
 /// Gives a pool without live blocks back to its arena.
-fn release(held: Held) {
+pub(super) fn release(held: Held) {
     debug_assert_eq!(held.pool().live(), 0, "release of a pool with live blocks");
     arena::lock().give_pool(held);
 }
 
 /// Tries to give up a held pool without free blocks.
-fn unhold_full(held: Held) -> bool {
+pub(super) fn unhold_full(held: Held) -> bool {
     let need = held.threshold().min(held.pool().live());
     held.set_owner(ptr::null_mut());
     held.pool().pool_word().unhold_full(need as u16)
-}
-
-/// Gives up a pool for good: its thread ends.
-fn abandon(held: Held) {
-    loop {
-        held.take_remote();
-        let pool = held.pool();
-        if pool.live() == 0 {
-            return release(held);
-        }
-        let given_up = if held.has_local() || held.can_carve() {
-            let need = held.threshold().min(pool.live());
-            held.set_owner(ptr::null_mut());
-            REGISTRIES[pool.slot()].unhold(pool, need as u16)
-        } else {
-            unhold_full(held)
-        };
-        if given_up {
-            return;
-        }
-    }
-}
-
-/// Leaves an object pool to the late drops of its ended thread.
-fn retire(held: Held) {
-    if held.pool().live() == 0 {
-        return release(held);
-    }
-    held.set_listed();
-    held.set_owner(RETIRED);
-}
-
-/// Frees an object's block into a pool of an ended thread, from that same thread.
-///
-/// # Safety
-/// The caller owns the live block; the pool is retired, and its thread is the caller's.
-pub(super) unsafe fn free_retired(pool: PoolRef, block: BlockPtr) {
-    // SAFETY: a retired pool is touched by its thread alone.
-    let held = unsafe { pool.assume_held() };
-    // SAFETY: the caller's.
-    if unsafe { held.free(block) } {
-        release(held);
-    }
 }
 
 /// Takes `span` granules for one object of its own.
@@ -581,13 +420,6 @@ pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<
         held.link_first(&heap.full_objects);
     }
     Some(held)
-}
-
-/// The heap of this thread, made if there is none; the static one after the thread's end, or `None`
-/// without memory.
-pub(super) fn own_or_dead() -> Option<&'static ThreadHeap> {
-    let heap = ThreadHeap::current();
-    if heap.is_own() || heap.is_dead() { Some(heap) } else { ThreadHeap::create() }
 }
 
 /// Frees a block of a pool that this thread's heap does not hold.
@@ -638,47 +470,4 @@ unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
         Pushed::Away => {}
         Pushed::Claimed { listed } => heap.claimed(pool, listed),
     }
-}
-
-/// Runs `f` with the heap of last resort; `None` when there is no memory for it.
-fn with_last_resort<R>(f: impl FnOnce(Option<&ThreadHeap>) -> R) -> R {
-    let mut last = LAST_RESORT.lock();
-    if last.0.is_none() {
-        last.0 = ThreadHeap::map_new();
-    }
-    f(last.0)
-}
-
-/// The end of a thread, after its last destructor.
-///
-/// # Safety
-/// Called by `os::thread_end` alone, on the thread that ends.
-unsafe fn end_of_thread() {
-    let heap = ThreadHeap::current();
-    if !heap.is_own() {
-        return;
-    }
-    CURRENT.with(|current| current.set(&DEAD.0));
-    heap.give_up_all();
-    heap.put_unused();
-}
-
-/// Trims the pools that nobody holds: takes each over, trims it, and gives it up again.
-pub(crate) fn trim_listed() -> usize {
-    let mut bytes = 0;
-    for registry in &REGISTRIES {
-        let chain = Cell::new(None);
-        while let Some(pool) = registry.adopt() {
-            // SAFETY: adopting makes the caller the holder.
-            let held = unsafe { pool.assume_held() };
-            held.take_remote();
-            bytes += held.purge_free_pages(poison::purge);
-            held.link_first(&chain);
-        }
-        while let Some(held) = chain.get() {
-            held.unlink(&chain);
-            abandon(held);
-        }
-    }
-    bytes
 }

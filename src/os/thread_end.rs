@@ -51,6 +51,10 @@ mod imp {
         unsafe { libc::pthread_setspecific(key, value) == 0 }
     }
 
+    /// The key's destructor: re-arms the key until the last round.
+    ///
+    /// # Safety
+    /// Called by the C library at the end of a thread that called [`arm`], with the key's value.
     unsafe extern "C" fn round_over(value: *mut libc::c_void) {
         let round = value.addr();
         let (key, at_end) = {

@@ -84,13 +84,21 @@ pub(crate) unsafe fn purge(start: NonNull<u8>, len: usize) {
     }
 }
 
+/// True when the kernel refused.
+///
+/// # Safety
+/// See the module.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 unsafe fn purge_pages(start: NonNull<u8>, len: usize) -> bool {
     // SAFETY: the caller no longer needs the contents of its range.
     unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTNEED) != 0 }
 }
 
-// MADV_DONTNEED keeps the contents on the BSDs and macOS: map fresh pages over them instead.
+/// True when the kernel refused. MADV_DONTNEED keeps the contents on the BSDs and macOS: fresh pages are
+/// mapped over them instead.
+///
+/// # Safety
+/// See the module.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 unsafe fn purge_pages(start: NonNull<u8>, len: usize) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED;
