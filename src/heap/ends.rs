@@ -20,7 +20,6 @@ use crate::base::bits::align_up;
 use crate::base::config::PAGE;
 use crate::os;
 use crate::sync::RawMutex;
-use crate::sync::atomic::Ordering;
 
 /// Who owns the object pools of ended threads: not a heap's address.
 pub(super) const RETIRED: *mut ThreadHeap = ptr::without_provenance_mut(8);
