@@ -6,28 +6,42 @@ pub(crate) const PAGE: usize = 4096;
 /// One granule: the unit of pools. A pointer finds its pool by its granule alone.
 pub(crate) const GRANULE: usize = 64 << 10;
 
-/// One arena: an aligned piece of the reservation; its first granules hold the pools' metadata.
+/// One arena: an aligned piece of the reservation, cut into granules.
 pub(crate) const ARENA: usize = 4 << 20;
 
 /// Granules in an arena.
 pub(crate) const GRANULES: usize = ARENA / GRANULE;
 
-/// Granules at the start of each arena that hold metadata.
-pub(crate) const META_GRANULES: usize = 2;
+/// Bytes of a granule's record.
+pub(crate) const RECORD: usize = 128;
 
-/// Granules of an arena that can become pools.
-pub(crate) const USABLE_GRANULES: usize = GRANULES - META_GRANULES;
+/// Groups of side metadata of a granule: 64 blocks each.
+pub(crate) const GROUPS: usize = 24;
 
-/// Address space asked for at the start; halved while it is refused.
-#[cfg(all(target_pointer_width = "64", not(sanitized)))]
+/// Bytes of a group of side metadata.
+pub(crate) const GROUP: usize = 64;
+
+/// Bytes of an arena's record.
+pub(crate) const ARENA_RECORD: usize = 128;
+
+/// Bytes of metadata for each arena: records of it and its granules, and side metadata.
+pub(crate) const ARENA_META: usize = ARENA_RECORD + GRANULES * (RECORD + GROUPS * GROUP);
+
+/// Address space asked for at the start; halved while it is refused. The metadata of all of it lie in
+/// its first arenas.
+#[cfg(all(target_pointer_width = "64", any(unix, windows), not(miri), not(sanitized)))]
 pub(crate) const RESERVATION: usize = 1 << 40;
-#[cfg(all(target_pointer_width = "64", sanitized))]
+#[cfg(all(target_pointer_width = "64", any(unix, windows), not(miri), sanitized))]
 pub(crate) const RESERVATION: usize = 64 << 30;
-#[cfg(not(target_pointer_width = "64"))]
+#[cfg(all(target_pointer_width = "32", any(unix, windows), not(miri)))]
 pub(crate) const RESERVATION: usize = 1 << 30;
+#[cfg(any(not(any(unix, windows)), miri))]
+pub(crate) const RESERVATION: usize = 128 << 20;
 
 /// The smallest reservation worth having.
 pub(crate) const MIN_RESERVATION: usize = 16 * ARENA;
 
 const _: () = assert!(GRANULES == 64, "an arena's granules are the bits of one word");
 const _: () = assert!(GRANULE.is_multiple_of(PAGE));
+const _: () = assert!((GRANULES * RECORD).is_multiple_of(PAGE), "an arena's records are pages");
+const _: () = assert!((GRANULES * GROUPS * GROUP).is_multiple_of(PAGE));

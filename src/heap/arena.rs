@@ -1,31 +1,29 @@
 //! Arenas: where pools, runs and huge blocks get their granules, and where empty ones go.
 //!
-//! One lock guards everything here. An arena begins with the records of its granules; the rest is
-//! given out in runs of granules. New pools come from the fullest arena, so that nearly empty ones
+//! One lock guards everything here. An arena is given out in runs of granules. New pools come from the fullest arena, so that nearly empty ones
 //! drain (pymalloc's rule), and rather from memory that was touched before. A huge block has arenas
 //! of its own.
 
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use super::pool::{Held, Kind, PoolRef, Shape};
-use super::reservation::Slots;
+use super::reservation::{Slots, arena_record_of};
 use super::thread::ThreadHeap;
-use crate::base::bits::{align_up, find_run, low_bits};
-use crate::base::config::{ARENA, GRANULE, GRANULES, META_GRANULES, PAGE, USABLE_GRANULES};
+use crate::base::bits::{find_run, low_bits};
+use crate::base::config::{ARENA, ARENA_RECORD, GRANULE, GRANULES};
 use crate::os;
 use crate::sync::{RawMutex, RawMutexGuard};
 
 /// The largest run of granules that comes from an arena shared with others.
 pub(crate) const MAX_RUN: usize = 31;
 
-/// Bits of the granules that can be given out.
-const USABLE: u64 = !low_bits(META_GRANULES);
-
-/// The first record of an arena is its own. All fields are touched under the arena lock only.
+/// An arena's record. All fields are touched under the arena lock only.
 #[derive(Debug)]
 #[repr(C)]
-struct Arena {
+pub(super) struct Arena {
+    /// Address of the arena.
+    pub(super) start: Cell<usize>,
     /// Free granules.
     free: Cell<u64>,
     /// Free granules whose memory may have been touched.
@@ -34,29 +32,27 @@ struct Arena {
     prev: Cell<Option<&'static Arena>>,
     /// All arenas, in the order of their making.
     next_made: Cell<Option<&'static Arena>>,
-    /// For the arena of a huge block: its slots and its bytes; 0 otherwise.
-    huge_slots: Cell<usize>,
-    huge_len: Cell<usize>,
+    /// For the first arena of a huge block: its slots and its bytes; 0 otherwise.
+    pub(super) huge_slots: Cell<usize>,
+    pub(super) huge_len: Cell<usize>,
+    /// Slots in front of that arena which belong to the block, for its alignment.
+    pub(super) huge_before: Cell<usize>,
 }
 
-const _: () = assert!(size_of::<Arena>() <= size_of::<super::pool::Pool>());
-const _: () = assert!(META_GRANULES >= 2, "the second record is for huge pools");
+const _: () = assert!(size_of::<Arena>() <= ARENA_RECORD);
 
 // SAFETY: an arena's fields are touched under the arena lock only.
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// The arena that begins at `place`.
+    /// The record of the arena that `addr` is in.
     ///
     /// # Safety
-    /// `place` is the start of a committed arena, whose first bytes are an `Arena` or zero.
-    unsafe fn at(place: NonNull<u8>) -> &'static Arena {
-        // SAFETY: the caller's; arenas are never unmapped and zero is a valid `Arena`.
-        unsafe { place.cast::<Arena>().as_ref() }
-    }
-
-    fn start(&'static self) -> usize {
-        ptr::from_ref(self).expose_provenance()
+    /// The metadata of that arena are committed.
+    pub(super) unsafe fn of(addr: usize) -> &'static Arena {
+        let record = arena_record_of(addr & !(ARENA - 1));
+        // SAFETY: the caller's; metadata are never unmapped, and zero is a valid `Arena`.
+        unsafe { record.cast::<Arena>().as_ref() }
     }
 
     fn free_count(&self) -> usize {
@@ -65,24 +61,24 @@ impl Arena {
 
     fn granule(&'static self, index: usize) -> PoolRef {
         // SAFETY: the granule lies in this arena.
-        unsafe { PoolRef::of_granule(self.start() + index * GRANULE) }
+        unsafe { PoolRef::of_granule(self.start.get() + index * GRANULE) }
     }
 }
 
 /// Everything behind the arena lock.
 #[derive(Debug)]
 pub(crate) struct Arenas {
-    slots: Slots,
+    pub(super) slots: Slots,
     /// Arenas by number of free granules; full ones (0) are in no list.
-    by_free: [Option<&'static Arena>; USABLE_GRANULES + 1],
-    /// Which of those lists have members.
+    by_free: [Option<&'static Arena>; GRANULES + 1],
+    /// Which of those lists have members: bit `n - 1` for `n` free granules.
     has_free: u64,
     first_made: Option<&'static Arena>,
     /// Slots in use, for arenas and huge blocks.
-    made: usize,
+    pub(super) made: usize,
     highwater: usize,
     /// Bytes that huge blocks hold, and the addresses set aside for them.
-    huge: HugeTotals,
+    pub(super) huge: HugeTotals,
     #[cfg(test)]
     pub(super) fail_after: Option<usize>,
 }
@@ -100,7 +96,7 @@ unsafe impl Send for Arenas {}
 
 static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     slots: Slots::new(),
-    by_free: [None; USABLE_GRANULES + 1],
+    by_free: [None; GRANULES + 1],
     has_free: 0,
     first_made: None,
     made: 0,
@@ -152,8 +148,8 @@ impl Arenas {
         }
         debug_assert!(pool.pool_word().is_held(), "a pool that nobody holds is given back");
         let first = pool.granule();
-        // SAFETY: the arena of a pool is committed and its address is a multiple of its size.
-        let arena = unsafe { Arena::at(arena_of(pool.start())) };
+        // SAFETY: the arena of a pool has its metadata.
+        let arena = unsafe { Arena::of(pool.start().as_ptr() as usize) };
         // SAFETY: the holder gives the pool up, under the lock.
         let span = unsafe { pool.retire() };
         let bits = low_bits(span) << first;
@@ -164,9 +160,9 @@ impl Arenas {
 
     /// The fullest arena with `span` free granules in a row, and where they begin.
     fn find(&self, span: usize) -> Option<(&'static Arena, usize)> {
-        let mut lists = self.has_free & !low_bits(span);
+        let mut lists = self.has_free & !low_bits(span - 1);
         while lists != 0 {
-            let mut arena = self.by_free[lists.trailing_zeros() as usize];
+            let mut arena = self.by_free[lists.trailing_zeros() as usize + 1];
             lists &= lists - 1;
             while let Some(candidate) = arena {
                 let warm = find_run(candidate.dirty.get(), span);
@@ -190,16 +186,17 @@ impl Arenas {
             return None;
         }
         self.count_slots(1);
-        // SAFETY: the arena is committed and zero.
-        let arena = unsafe { Arena::at(place) };
-        arena.free.set(0);
+        let start = place.as_ptr() as usize;
+        // SAFETY: the metadata of a slot are committed with it.
+        let arena = unsafe { Arena::of(start) };
+        arena.start.set(start);
         arena.next_made.set(self.first_made);
         self.first_made = Some(arena);
-        self.set_free(arena, USABLE);
+        self.set_free(arena, u64::MAX);
         Some(())
     }
 
-    fn count_slots(&mut self, slots: usize) {
+    pub(super) fn count_slots(&mut self, slots: usize) {
         self.made += slots;
         self.highwater = self.highwater.max(self.made);
     }
@@ -219,7 +216,7 @@ impl Arenas {
             if let Some(first) = first {
                 first.prev.set(Some(arena));
             }
-            self.has_free |= 1 << new;
+            self.has_free |= 1 << (new - 1);
         }
     }
 
@@ -233,12 +230,12 @@ impl Arenas {
             next.prev.set(prev);
         }
         if self.by_free[list].is_none() {
-            self.has_free &= !(1 << list);
+            self.has_free &= !(1 << (list - 1));
         }
     }
 
     #[cfg(test)]
-    fn refuses(&mut self) -> bool {
+    pub(super) fn refuses(&mut self) -> bool {
         match &mut self.fail_after {
             Some(0) => true,
             Some(left) => {
@@ -250,7 +247,7 @@ impl Arenas {
     }
 
     #[cfg(not(test))]
-    fn refuses(&mut self) -> bool {
+    pub(super) fn refuses(&mut self) -> bool {
         false
     }
 
@@ -279,7 +276,7 @@ impl Arenas {
         let mut next = self.first_made;
         while let Some(arena) = next {
             next = arena.next_made.get();
-            let mut used = USABLE & !arena.free.get();
+            let mut used = !arena.free.get();
             while used != 0 {
                 let index = used.trailing_zeros() as usize;
                 used &= used - 1;
@@ -294,11 +291,6 @@ impl Arenas {
     /// Slots in use now, and the most there ever were.
     pub(crate) fn slot_counts(&self) -> (usize, usize) {
         (self.made, self.highwater)
-    }
-
-    /// Arenas that are shared by pools.
-    pub(crate) fn arena_count(&self) -> usize {
-        self.made - self.huge.slots
     }
 
     /// Granules in no pool.
@@ -333,166 +325,3 @@ impl Arenas {
         }
     }
 }
-
-/// The start of the arena that `place` is in.
-fn arena_of(place: NonNull<u8>) -> NonNull<u8> {
-    let start = place.as_ptr() as usize & !(ARENA - 1);
-    // SAFETY: an arena is not at address zero.
-    unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start)) }
-}
-
-/// Huge blocks: arenas of their own, with the arena's record in front of the block.
-impl Arenas {
-    /// Takes `len` zeroed bytes aligned to `align`.
-    pub(crate) fn take_huge(&mut self, len: usize, align: usize) -> Option<NonNull<u8>> {
-        let len = len.checked_next_multiple_of(PAGE)?;
-        let front = align.max(GRANULE);
-        let slots = len.checked_add(front)?.div_ceil(ARENA);
-        if self.refuses() {
-            return None;
-        }
-        let place = self.slots.take(slots)?;
-        let first = place.as_ptr().expose_provenance();
-        let block = align_up(first + 1, front);
-        debug_assert!(block + len <= first + slots * ARENA, "block past its slots");
-        let record = huge_record(block);
-        let end = block + len;
-        // SAFETY: record and block lie within the slots, which are ours.
-        if !unsafe { os::commit(record, end - record.as_ptr() as usize) } {
-            self.slots.give(place, slots);
-            return None;
-        }
-        // SAFETY: the record's page is committed.
-        let arena = unsafe { Arena::at(record) };
-        arena.free.set(0);
-        arena.huge_slots.set(slots);
-        arena.huge_len.set(len);
-        arena.next.set(None);
-        // The first slot may lie before the record when the alignment is large.
-        arena.dirty.set(((record.as_ptr() as usize - first) / ARENA) as u64);
-        self.count_slots(slots);
-        self.huge.blocks += 1;
-        self.huge.bytes += len;
-        self.huge.slots += slots;
-        NonNull::new(ptr::with_exposed_provenance_mut(block))
-    }
-
-    /// Takes a huge block as a pool of one block; the arena's second record describes it.
-    pub(crate) fn take_huge_pool(
-        &mut self,
-        len: usize,
-        shape: Shape,
-        owner: *mut ThreadHeap,
-    ) -> Option<Held> {
-        let block = self.take_huge(len, GRANULE)?;
-        // SAFETY: the block begins at the second granule of an arena whose records are committed.
-        let pool = unsafe { PoolRef::of_granule(block.as_ptr() as usize) };
-        // SAFETY: the block is the caller's; a span of 0 says that the granules are not the pool's.
-        Some(unsafe { pool.init(shape, 0, owner) })
-    }
-
-    /// Gives a huge block back.
-    ///
-    /// # Safety
-    /// `block` came from [`take_huge`](Self::take_huge) and is the caller's.
-    pub(crate) unsafe fn give_huge(&mut self, block: NonNull<u8>) {
-        let record = huge_record(block.as_ptr() as usize);
-        // SAFETY: a huge block's record is in front of it.
-        let arena = unsafe { Arena::at(record) };
-        let (slots, len) = (arena.huge_slots.replace(0), arena.huge_len.replace(0));
-        let before = arena.dirty.replace(0) as usize;
-        self.made -= slots;
-        self.huge.blocks -= 1;
-        self.huge.bytes -= len;
-        self.huge.slots -= slots;
-        // SAFETY: record and block are committed and nobody uses them any more.
-        unsafe { os::purge(record, block.as_ptr() as usize + len - record.as_ptr() as usize) };
-        // SAFETY: `before` slots lie in front of the record's.
-        let place = unsafe { record.sub(before * ARENA) };
-        self.slots.give(place, slots);
-    }
-
-    /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
-    /// be done without copying.
-    ///
-    /// # Safety
-    /// As [`give_huge`](Self::give_huge); `len` is not 0.
-    pub(crate) unsafe fn resize_huge(
-        &mut self,
-        block: NonNull<u8>,
-        len: usize,
-        align: usize,
-    ) -> Option<NonNull<u8>> {
-        let len = len.checked_next_multiple_of(PAGE)?;
-        let start = block.as_ptr() as usize;
-        let record = huge_record(start);
-        // SAFETY: a huge block's record is in front of it.
-        let arena = unsafe { Arena::at(record) };
-        let (slots, old) = (arena.huge_slots.get(), arena.huge_len.get());
-        let first = record.as_ptr() as usize - arena.dirty.get() as usize * ARENA;
-        let need = (start + len - first).div_ceil(ARENA);
-        if len <= old {
-            if len < old {
-                // SAFETY: the tail lies within the block.
-                let tail = unsafe { block.add(len) };
-                // SAFETY: the tail is the caller's and it wants it no longer.
-                unsafe { os::purge(tail, old - len) };
-            }
-        } else if need <= slots || self.grow_slots(arena, first, need - slots) {
-            // SAFETY: the block's slots go on behind it.
-            let tail = unsafe { block.add(old) };
-            // SAFETY: the range lies within the block's slots.
-            if !unsafe { os::commit(tail, len - old) } {
-                return None;
-            }
-        } else {
-            // SAFETY: the caller's block.
-            return unsafe { self.move_huge(block, old, len, align) };
-        }
-        self.huge.bytes = self.huge.bytes - old + len;
-        arena.huge_len.set(len);
-        Some(block)
-    }
-
-    fn grow_slots(&mut self, arena: &'static Arena, first: usize, more: usize) -> bool {
-        let slots = arena.huge_slots.get();
-        let Some(place) = NonNull::new(ptr::with_exposed_provenance_mut::<u8>(first)) else {
-            return false;
-        };
-        if !self.slots.extend(place, slots, more) {
-            return false;
-        }
-        arena.huge_slots.set(slots + more);
-        self.huge.slots += more;
-        self.count_slots(more);
-        true
-    }
-
-    /// Moves the pages of a huge block to a larger place.
-    ///
-    /// # Safety
-    /// As [`give_huge`](Self::give_huge); `old` is its length.
-    unsafe fn move_huge(
-        &mut self,
-        block: NonNull<u8>,
-        old: usize,
-        len: usize,
-        align: usize,
-    ) -> Option<NonNull<u8>> {
-        let place = self.take_huge(len, align)?;
-        // SAFETY: both ranges are ours, committed, and do not overlap.
-        let moved = unsafe { os::remap(block, place, old) };
-        // SAFETY: one of the two is given up, and nobody else knows of it.
-        unsafe { self.give_huge(if moved { block } else { place }) };
-        moved.then_some(place)
-    }
-}
-
-/// Where the record of the huge block at `block` is: at the start of the arena of the byte before it.
-fn huge_record(block: usize) -> NonNull<u8> {
-    let start = (block - 1) & !(ARENA - 1);
-    // SAFETY: an arena is not at address zero.
-    unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start)) }
-}
-
-const _: () = assert!(GRANULES == 64);

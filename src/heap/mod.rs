@@ -14,6 +14,8 @@ mod ends;
 #[cfg(not(loom))]
 mod global;
 #[cfg(not(loom))]
+mod huge;
+#[cfg(not(loom))]
 mod large;
 #[cfg(not(loom))]
 pub(crate) mod object_pool;
@@ -37,7 +39,7 @@ pub(crate) mod word;
 #[cfg(not(loom))]
 pub use global::PoolAlloc;
 #[cfg(not(loom))]
-pub use stats::{ClassStats, Stats, allocated_blocks, stats};
+pub use stats::{ARENA_SIZE, ClassStats, Stats, allocated_blocks, stats};
 
 /// Gives back to the operating system what the heap does not use: free granules, empty pools of this
 /// thread and of no thread, and whole free pages inside their pools. Returns the bytes.

@@ -3,8 +3,8 @@
 //! A block holds `[vtable word][count word][value]`, or `[count word][value]` for leaves. The count
 //! word is never overlaid by a link, so a block that is or was an object can always be asked for its
 //! count (*type-stable*). Objects with edges have eight side bits each, kept per 64 blocks in one
-//! cache line ([`Group`]) in the arena's first granules; this file knows their place and width, the
-//! layers above own their meanings.
+//! cache line ([`Group`]) apart from the blocks; this file knows their width, the layers above own
+//! their meanings.
 //!
 //! Object pools stay with their thread until it ends; then those with live objects are *retired*: late
 //! drops from that thread's last destructors are plain writes into them. What is still live after that
@@ -19,10 +19,11 @@ use super::ends;
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::{Listed, link, unlink};
+use super::reservation::groups_of;
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
-use crate::base::config::{ARENA, GRANULE, GRANULES, META_GRANULES};
+use crate::base::config::{ARENA, GRANULE, GROUP, GROUPS};
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
 #[derive(Debug)]
@@ -32,18 +33,10 @@ pub(crate) struct Group {
     pub(crate) words: [Cell<u64>; 8],
 }
 
-/// Groups of a pool.
-const GROUPS: usize = 24;
-
 /// Blocks of a pool of objects with edges, at most: that many have side metadata.
 pub(crate) const MAX_TRACED: usize = GROUPS * 64;
 
-/// Where the groups begin in an arena: after the records of its granules.
-const GROUPS_OFFSET: usize = 8 << 10;
-
-const _: () = assert!(GRANULES * size_of::<super::pool::Pool>() <= GROUPS_OFFSET);
-const _: () =
-    assert!(GROUPS_OFFSET + GRANULES * GROUPS * size_of::<Group>() <= META_GRANULES * GRANULE);
+const _: () = assert!(size_of::<Group>() == GROUP);
 
 /// The shape of an object's block: where it is allocated, and where its value begins.
 #[derive(Debug, Clone, Copy)]
@@ -364,7 +357,7 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
         return unsafe { ends::free_retired(pool, block) };
     }
     let start = if distance < 0 { header.cast() } else { place };
-    poison::on_free_object(start, pool.block_size());
+    poison::on_free_object(start, pool);
     if traced {
         heap.objects.countdown.set(heap.objects.countdown.get() + 1);
     }
@@ -456,7 +449,7 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn group(self, index: usize) -> &'static Group {
         debug_assert!(index < MAX_TRACED, "block {index} has no side bits");
-        // SAFETY: the pool's groups lie in its arena's first granules.
+        // SAFETY: the pool has side metadata for all its blocks.
         let group = unsafe { self.first_group().add(index / 64) };
         // SAFETY: arenas are never unmapped, and the group was cleared when the pool was made.
         unsafe { group.as_ref() }
@@ -471,12 +464,7 @@ impl ObjectPool {
 
     #[inline(always)]
     fn first_group(self) -> NonNull<Group> {
-        let start = self.0.start().as_ptr() as usize;
-        let index = start / GRANULE % GRANULES;
-        let arena = start & !(ARENA - 1);
-        let place = arena + GROUPS_OFFSET + index * (GROUPS * size_of::<Group>());
-        // SAFETY: an arena is not at address zero.
-        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(place)) }
+        groups_of(self.0.start().as_ptr() as usize).cast()
     }
 
     /// The trial counters of a run, one per block; null outside of runs.

@@ -6,6 +6,7 @@
 
 pub(crate) use imp::{on_alloc, on_free, on_free_object, on_new_pool};
 
+use super::pool::PoolRef;
 use crate::os;
 use core::ptr::NonNull;
 
@@ -18,6 +19,7 @@ pub(crate) fn purge(place: NonNull<u8>, len: usize) {
 
 #[cfg(not(sanitized))]
 mod imp {
+    use super::PoolRef;
     use core::ptr::NonNull;
 
     /// A block is handed out.
@@ -26,11 +28,11 @@ mod imp {
 
     /// A block comes back; its first word becomes its link.
     #[inline(always)]
-    pub(crate) fn on_free(_place: NonNull<u8>, _size: usize) {}
+    pub(crate) fn on_free(_place: NonNull<u8>, _pool: PoolRef) {}
 
     /// An object's block comes back; link and count word are its first two words.
     #[inline(always)]
-    pub(crate) fn on_free_object(_place: NonNull<u8>, _size: usize) {}
+    pub(crate) fn on_free_object(_place: NonNull<u8>, _pool: PoolRef) {}
 
     /// A granule becomes a pool.
     #[inline(always)]
@@ -43,6 +45,7 @@ mod imp {
 
 #[cfg(sanitized)]
 mod imp {
+    use super::PoolRef;
     use core::ffi::c_void;
     use core::ptr::NonNull;
 
@@ -71,13 +74,13 @@ mod imp {
     }
 
     /// A block comes back; its first word becomes its link.
-    pub(crate) fn on_free(place: NonNull<u8>, size: usize) {
-        poison(place, 8, size);
+    pub(crate) fn on_free(place: NonNull<u8>, pool: PoolRef) {
+        poison(place, 8, pool.block_size());
     }
 
     /// An object's block comes back; link and count word are its first two words.
-    pub(crate) fn on_free_object(place: NonNull<u8>, size: usize) {
-        poison(place, 16, size);
+    pub(crate) fn on_free_object(place: NonNull<u8>, pool: PoolRef) {
+        poison(place, 16, pool.block_size());
     }
 
     /// A granule becomes a pool.

@@ -11,7 +11,8 @@
 //! `carved` blocks are in circulation. `live` of them are out: with the program or in its holder's
 //! active list. `events` counts frees until something must happen, and `live == events + bias`:
 //! for a pool in its class's list the event is the last block coming home (`bias` is 0); for a full
-//! pool that is off the list it is the relist threshold.
+//! pool that is off the list it is the relist threshold (`bias` is positive); a pool that hands out
+//! blocks has none, it stays when they all come home (`bias` is −1).
 //!
 //! # Orderings
 //! All Relaxed: the holder's fields have one writer, and change hands through the pool word or a lock.
@@ -23,9 +24,10 @@ use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
 use super::registry::{Links, Listed};
+use super::reservation::{granule_of, record_of};
 use super::thread::ThreadHeap;
 use super::word::{PoolWord, Taken};
-use crate::base::config::{ARENA, GRANULE, GRANULES, PAGE};
+use crate::base::config::{ARENA, GRANULE, PAGE, RECORD};
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// What a granule is used for.
@@ -103,7 +105,7 @@ pub(super) struct ObjectFields {
     pub(super) value_shift: Cell<u8>,
 }
 
-const _: () = assert!(size_of::<Pool>() == 128);
+const _: () = assert!(size_of::<Pool>() == RECORD);
 const _: () = assert!(core::mem::offset_of!(Pool, word) == 64, "owner and others: two lines");
 
 /// The record of a granule; arenas are never unmapped, so records live for ever.
@@ -138,11 +140,10 @@ impl PoolRef {
     /// `addr` lies in an arena.
     #[inline(always)]
     pub(crate) unsafe fn of_granule(addr: usize) -> PoolRef {
-        let index = (addr / GRANULE) % GRANULES;
-        let record = (addr & !(ARENA - 1)) + index * size_of::<Pool>();
-        // SAFETY: arenas begin with the records of their granules, which are zero (a valid `Pool`)
-        // or initialised, and are mapped for ever. The reservation's provenance is exposed.
-        PoolRef(unsafe { &*ptr::with_exposed_provenance::<Pool>(record) })
+        let record = ptr::with_exposed_provenance::<Pool>(record_of(addr));
+        // SAFETY: the records of an arena's granules are committed with it, for ever, and zero (a valid
+        // `Pool`) or initialised. The reservation's provenance is exposed.
+        PoolRef(unsafe { &*record })
     }
 
     /// The pool that `addr` is in, also from a granule that is not its first.
@@ -160,16 +161,12 @@ impl PoolRef {
     /// First byte of the pool's first block.
     #[inline(always)]
     pub(crate) fn start(self) -> NonNull<u8> {
-        let record = ptr::from_ref(self.0) as usize;
-        let index = record % ARENA / size_of::<Pool>();
-        let start = (record & !(ARENA - 1)) + index * GRANULE;
-        // SAFETY: a granule of an arena is not at address zero.
-        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(start)) }
+        granule_of(ptr::from_ref(self.0) as usize)
     }
 
     /// Index of the pool's first granule in its arena.
     pub(crate) fn granule(self) -> usize {
-        ptr::from_ref(self.0) as usize % ARENA / size_of::<Pool>()
+        self.start().as_ptr() as usize % ARENA / GRANULE
     }
 
     #[inline(always)]
@@ -205,8 +202,8 @@ impl PoolRef {
 
     /// Blocks out, including those on their way home; exact at rest.
     pub(crate) fn live(self) -> usize {
-        let sum = self.0.events.load(Ordering::Relaxed) + self.0.bias.load(Ordering::Relaxed);
-        sum as usize
+        let (events, bias) = (&self.0.events, &self.0.bias);
+        events.load(Ordering::Relaxed).wrapping_add(bias.load(Ordering::Relaxed)) as usize
     }
 
     /// Blocks that the program has, except for those in its holder's active list; exact at rest.
@@ -374,7 +371,7 @@ impl Held {
     /// Whether the pool is off its list until the relist threshold.
     #[inline]
     pub(crate) fn is_full(self) -> bool {
-        self.record().bias.load(Ordering::Relaxed) != 0
+        self.record().bias.load(Ordering::Relaxed).cast_signed() > 0
     }
 
     /// Frees of a full pool before it goes back on its list: an eighth of its blocks.
@@ -406,7 +403,8 @@ impl Held {
         let (live, carved) = (self.pool().live(), self.pool().carved());
         // Blocks in the pool word are free too but not at hand: `live` still counts them.
         let list = pool.local.take();
-        pool.events.store(carved as u32, Ordering::Relaxed);
+        pool.events.store(carved as u32 + 1, Ordering::Relaxed);
+        pool.bias.store(u32::MAX, Ordering::Relaxed);
         debug_assert!(live <= carved, "{live} live of {carved}");
         (list, carved - live)
     }

@@ -1,16 +1,28 @@
-//! The address space of the heap, cut into arena slots.
+//! The address space of the heap: metadata first, then arena slots.
 //!
-//! One large reservation makes "is it ours?" one subtraction and a comparison. Slots of arenas are
-//! never given back; those of huge blocks are, and are found again first fit. Where reserving would
-//! take memory (Windows, Miri) each run of slots is a reservation of its own.
+//! One reservation makes "is it ours?" one subtraction and a comparison, and lets a pointer find its
+//! record by arithmetic alone. Everything has its place by the index of its arena or granule, counted
+//! from the start of the reservation:
+//!
+//! ```text
+//! start                                                        first slot
+//!   │ records of granules │ records of arenas │ side metadata │ arena │ arena │ …
+//! ```
+//!
+//! Metadata are committed with their arena and read as zero before that. Slots of arenas are never given
+//! back; those of huge blocks are, and are found again first fit.
 //!
 //! # Orderings
 //! Relaxed: the bounds are written once, under the arena lock, and who asks about a pointer of ours got
 //! it after that.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
-use crate::base::config::{ARENA, MIN_RESERVATION, RESERVATION};
+use crate::base::bits::align_up;
+use crate::base::config::{
+    ARENA, ARENA_RECORD, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE, RECORD,
+    RESERVATION,
+};
 use crate::os;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,19 +30,73 @@ const MAX_SLOTS: usize = RESERVATION / ARENA;
 
 /// First address of the reservation; 0 before there is one.
 static START: AtomicUsize = AtomicUsize::new(0);
+/// What is added to `addr / GRANULE * RECORD` to get the record of `addr`.
+static RECORD_BIAS: AtomicUsize = AtomicUsize::new(0);
 /// Length of the reservation.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether `addr` lies in the reservation. Always true where there is no single one.
+/// Whether `addr` lies in the reservation.
 #[inline]
 pub(crate) fn is_ours(addr: usize) -> bool {
-    !os::LAZY || addr.wrapping_sub(START.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed)
+    addr.wrapping_sub(start()) < LENGTH.load(Ordering::Relaxed)
+}
+
+#[inline(always)]
+fn start() -> usize {
+    START.load(Ordering::Relaxed)
+}
+
+/// Where the record of the granule that `addr` is in stands.
+#[inline(always)]
+pub(crate) fn record_of(addr: usize) -> usize {
+    (addr / GRANULE * RECORD).wrapping_add(RECORD_BIAS.load(Ordering::Relaxed))
+}
+
+/// The granule whose record stands at `record`.
+#[inline(always)]
+pub(crate) fn granule_of(record: usize) -> NonNull<u8> {
+    place(start() + (record - start()) * (GRANULE / RECORD))
+}
+
+/// Where the side metadata of the granule at `granule` begin.
+#[inline(always)]
+pub(crate) fn groups_of(granule: usize) -> NonNull<u8> {
+    let start = start();
+    let index = (granule - start) / GRANULE;
+    place(start + groups_offset(LENGTH.load(Ordering::Relaxed)) + index * (GROUPS * GROUP))
+}
+
+/// Where the record of the arena at `arena` stands.
+#[inline]
+pub(crate) fn arena_record_of(arena: usize) -> NonNull<u8> {
+    let start = start();
+    let index = (arena - start) / ARENA;
+    place(start + arena_records_offset(LENGTH.load(Ordering::Relaxed)) + index * ARENA_RECORD)
+}
+
+/// A pointer into the reservation, whose provenance is exposed.
+#[inline(always)]
+fn place(addr: usize) -> NonNull<u8> {
+    // SAFETY: nothing of the reservation is at address zero.
+    unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(addr)) }
+}
+
+const fn arena_records_offset(length: usize) -> usize {
+    length / GRANULE * RECORD
+}
+
+const fn groups_offset(length: usize) -> usize {
+    align_up(arena_records_offset(length) + length / ARENA * ARENA_RECORD, PAGE)
+}
+
+/// Slots that the metadata take.
+const fn meta_slots(length: usize) -> usize {
+    (groups_offset(length) + length / GRANULE * (GROUPS * GROUP)).div_ceil(ARENA)
 }
 
 /// Which slots are taken; behind the arena lock.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    start: Option<NonNull<u8>>,
     count: usize,
     refused: bool,
     taken: [u64; MAX_SLOTS.div_ceil(64)],
@@ -38,49 +104,36 @@ pub(crate) struct Slots {
     lowest_free: usize,
 }
 
-// SAFETY: the pointer is the start of an address range that belongs to nobody in particular.
-unsafe impl Send for Slots {}
-
 impl Slots {
     /// Nothing reserved yet.
     pub(crate) const fn new() -> Slots {
-        Slots {
-            start: None,
-            count: 0,
-            refused: false,
-            taken: [0; MAX_SLOTS.div_ceil(64)],
-            lowest_free: 0,
-        }
+        Slots { count: 0, refused: false, taken: [0; MAX_SLOTS.div_ceil(64)], lowest_free: 0 }
     }
 
-    /// Takes `run` consecutive slots; their memory is not committed.
+    /// Takes `run` consecutive slots; the metadata of the first are committed, its memory is not.
     pub(crate) fn take(&mut self, run: usize) -> Option<NonNull<u8>> {
-        if !os::LAZY {
-            return os::reserve(run.checked_mul(ARENA)?, ARENA);
+        if !self.reserve_once() {
+            return None;
         }
-        let start = self.reserve_once()?;
         let first = self.find(run)?;
+        let slot = place(start() + first * ARENA);
+        if !commit_meta(slot.as_ptr() as usize) {
+            return None;
+        }
         self.mark(first, run, true);
-        // SAFETY: `find` returned slots below `count`, so the offset is within the reservation.
-        Some(unsafe { start.add(first * ARENA) })
+        Some(slot)
     }
 
     /// Gives slots back; nobody uses their memory, which is purged.
-    pub(crate) fn give(&mut self, place: NonNull<u8>, run: usize) {
-        let Some(start) = self.start else {
-            // SAFETY: without one reservation, `take` made this one with the same numbers.
-            unsafe { os::release(place, run * ARENA, ARENA) };
-            return;
-        };
-        let first = (place.as_ptr() as usize - start.as_ptr() as usize) / ARENA;
+    pub(crate) fn give(&mut self, slot: NonNull<u8>, run: usize) {
+        let first = (slot.as_ptr() as usize - start()) / ARENA;
         self.mark(first, run, false);
         self.lowest_free = self.lowest_free.min(first);
     }
 
-    /// Takes the `more` slots that follow those at `place`, if they are free.
-    pub(crate) fn extend(&mut self, place: NonNull<u8>, run: usize, more: usize) -> bool {
-        let Some(start) = self.start else { return false };
-        let next = (place.as_ptr() as usize - start.as_ptr() as usize) / ARENA + run;
+    /// Takes the `more` slots that follow the `run` at address `slot`, if they are free.
+    pub(crate) fn extend(&mut self, slot: usize, run: usize, more: usize) -> bool {
+        let next = (slot - start()) / ARENA + run;
         let free =
             next + more <= self.count && (next..next + more).all(|slot| !self.is_taken(slot));
         if free {
@@ -89,31 +142,34 @@ impl Slots {
         free
     }
 
-    fn reserve_once(&mut self) -> Option<NonNull<u8>> {
-        if self.start.is_some() || self.refused {
-            return self.start;
+    /// Whether there is a reservation.
+    fn reserve_once(&mut self) -> bool {
+        if self.count > 0 || self.refused {
+            return self.count > 0;
         }
         let mut length = RESERVATION;
         while length >= MIN_RESERVATION {
-            if let Some(start) = os::reserve(length, ARENA) {
-                self.start = Some(start);
-                self.count = length / ARENA;
-                START.store(start.as_ptr().expose_provenance(), Ordering::Relaxed);
+            if let Some(reserved) = os::reserve(length, ARENA) {
+                let start = reserved.as_ptr().expose_provenance();
+                START.store(start, Ordering::Relaxed);
                 LENGTH.store(length, Ordering::Relaxed);
-                return self.start;
+                RECORD_BIAS.store(start.wrapping_sub(start / GRANULE * RECORD), Ordering::Relaxed);
+                self.count = length / ARENA;
+                self.mark(0, meta_slots(length), true);
+                return true;
             }
             length /= 2;
         }
         self.refused = true;
-        None
+        false
     }
 
     fn is_taken(&self, slot: usize) -> bool {
-        self.taken[slot / 64] >> (slot % 64) & 1 == 1
+        (self.taken[slot / 64] >> (slot % 64)) & 1 == 1
     }
 
     /// The lowest `run` free slots in a row.
-    fn find(&mut self, run: usize) -> Option<usize> {
+    fn find(&self, run: usize) -> Option<usize> {
         let mut first = self.lowest_free;
         let mut have = 0;
         let mut slot = first;
@@ -145,23 +201,36 @@ impl Slots {
     }
 }
 
-#[cfg(all(test, unix, not(miri)))]
+/// Makes the metadata of the arena at `arena` accessible. Committing twice is harmless.
+pub(super) fn commit_meta(arena: usize) -> bool {
+    let records = place(record_of(arena));
+    let own = arena_record_of(arena).as_ptr() as usize;
+    let groups = groups_of(arena);
+    // SAFETY: the records lie in the reservation's first slots and are whole pages.
+    let records = unsafe { os::commit(records, GRANULES * RECORD) };
+    // SAFETY: as above; a page of arena records serves many arenas.
+    let own = unsafe { os::commit(place(own & !(PAGE - 1)), PAGE) };
+    // SAFETY: as above.
+    let groups = unsafe { os::commit(groups, GRANULES * GROUPS * GROUP) };
+    records && own && groups
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Slots over addresses that are never touched.
+    /// Slots of which nothing is ever touched.
     fn slots(count: usize) -> Box<Slots> {
         let mut slots = Box::new(Slots::new());
-        slots.start = NonNull::new(core::ptr::without_provenance_mut(1 << 32));
         slots.count = count;
         slots
     }
 
     #[test]
     fn first_fit_agrees_with_a_naive_map() {
-        let mut ours = slots(200);
-        let mut naive = [false; 200];
-        let mut live = Vec::new();
+        let mut ours = slots(20);
+        let mut naive = [false; 20];
+        let mut live: Vec<(usize, usize)> = Vec::new();
         let mut random = 88_172_645_463_325_252u64;
         for _ in 0..5000 {
             random ^= random << 13;
@@ -169,7 +238,7 @@ mod tests {
             random ^= random << 17;
             if random & 1 == 0 || live.is_empty() {
                 let run = 1 + (random >> 8) as usize % 5;
-                let expected = (0..=200 - run).find(|&at| !naive[at..at + run].contains(&true));
+                let expected = (0..=20 - run).find(|&at| !naive[at..at + run].contains(&true));
                 let found = ours.find(run);
                 assert_eq!(found, expected);
                 if let Some(first) = found {
@@ -179,22 +248,35 @@ mod tests {
                 }
             } else {
                 let (first, run) = live.swap_remove((random >> 8) as usize % live.len());
-                let place = ours.start.unwrap();
-                // SAFETY: the address is never accessed.
-                let place = unsafe { place.add(first * ARENA) };
-                ours.give(place, run);
+                ours.mark(first, run, false);
+                ours.lowest_free = ours.lowest_free.min(first);
                 naive[first..first + run].fill(false);
             }
         }
     }
 
     #[test]
-    fn a_run_grows_only_into_free_slots() {
-        let mut ours = slots(10);
-        let place = ours.start.unwrap();
-        ours.mark(0, 2, true);
-        ours.mark(4, 1, true);
-        assert!(ours.extend(place, 2, 2));
-        assert!(!ours.extend(place, 4, 1));
+    fn metadata_are_a_small_part_of_the_reservation() {
+        for length in [MIN_RESERVATION, 1 << 30, RESERVATION] {
+            let meta = meta_slots(length);
+            assert!(meta >= 1 && meta * 10 < length / ARENA, "{meta} of {}", length / ARENA);
+        }
+    }
+
+    #[test]
+    fn every_place_has_one_record_and_back() {
+        // Any allocation makes the reservation.
+        crate::heap::tests::alloc_box();
+        let first = start() + meta_slots(LENGTH.load(Ordering::Relaxed)) * ARENA;
+        for granule in 0..200 {
+            let addr = first + granule * GRANULE;
+            assert_eq!(granule_of(record_of(addr)).as_ptr() as usize, addr);
+            assert_eq!(record_of(addr + GRANULE - 1), record_of(addr));
+            assert_eq!(record_of(addr + GRANULE), record_of(addr) + RECORD);
+            assert!(
+                is_ours(record_of(addr))
+                    && record_of(addr) < arena_record_of(addr).as_ptr() as usize
+            );
+        }
     }
 }

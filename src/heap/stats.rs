@@ -6,7 +6,10 @@ use super::arena;
 use super::pool::{Kind, PoolRef};
 use super::size_class::{CLASSES, SizeClass};
 use super::thread::{LARGE_SLOT, LEAF_SLOTS, TRACED_SLOTS, ThreadHeap};
-use crate::base::config::{ARENA, GRANULE, META_GRANULES};
+use crate::base::config::{ARENA, ARENA_META, GRANULE};
+
+/// Bytes of an arena with its metadata, which lie apart from it.
+pub const ARENA_SIZE: usize = ARENA + ARENA_META;
 
 /// What the heap holds, at one moment.
 ///
@@ -54,7 +57,7 @@ pub struct Stats {
     pub available: usize,
     /// Bytes in granules that are in no pool.
     pub unused_pools: usize,
-    /// Bytes of metadata: the first granules of arenas.
+    /// Bytes of metadata, touched or not.
     pub headers: usize,
     /// Bytes at the ends of pools that are too few for a block.
     pub quantization: usize,
@@ -81,7 +84,7 @@ pub struct ClassStats {
 impl Stats {
     /// Bytes of all arenas: what the parts add up to.
     pub fn total(&self) -> usize {
-        self.arenas * ARENA
+        self.arenas * ARENA_SIZE
     }
 
     /// Blocks in use, of all kinds: `sys.getallocatedblocks()`.
@@ -154,7 +157,7 @@ pub fn stats() -> Stats {
     stats.huge.bytes = huge.bytes;
     stats.allocated += huge.bytes;
     stats.unused_pools = arenas.free_granules() * GRANULE;
-    stats.headers = arenas.arena_count() * META_GRANULES * GRANULE;
+    stats.headers = stats.arenas * ARENA_META;
     stats.alignment = huge.slots * ARENA - huge.bytes;
     stats
 }
@@ -222,7 +225,7 @@ impl fmt::Display for Stats {
         writeln!(f)?;
         sum(f, "# arenas highwater mark", self.arenas_highwater)?;
         sum(f, "# arenas allocated current", self.arenas)?;
-        let product = format!("{} arenas * {ARENA} bytes/arena", self.arenas);
+        let product = format!("{} arenas * {ARENA_SIZE} bytes/arena", self.arenas);
         sum(f, &product, self.total())?;
         writeln!(f)?;
         sum(f, "# bytes in allocated blocks", self.allocated)?;

@@ -35,6 +35,12 @@ fn dealloc(place: *mut u8, layout: Layout) {
     unsafe { HEAP.dealloc(place, layout) }
 }
 
+/// A block, for tests of what exists once there is one.
+pub(super) fn alloc_box() {
+    let (place, layout) = alloc(100, 8);
+    dealloc(place, layout);
+}
+
 #[test]
 fn every_alignment_is_kept() {
     for align in (0..=22).map(|bit| 1usize << bit) {

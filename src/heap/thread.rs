@@ -163,7 +163,7 @@ impl ThreadHeap {
             // SAFETY: the caller's.
             return unsafe { free_remote(pool, place) };
         }
-        poison::on_free(place, pool.block_size());
+        poison::on_free(place, pool);
         // SAFETY: raw blocks have their link at the start and are 8-aligned.
         let block = unsafe { BlockPtr::new(place) };
         // SAFETY: this thread's heap owns the pool.
@@ -430,7 +430,7 @@ pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<
 #[inline(never)]
 unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>) {
     check::raw_block(pool, place);
-    poison::on_free(place, pool.block_size());
+    poison::on_free(place, pool);
     let heap = ThreadHeap::current();
     if heap.is_own() {
         // SAFETY: the caller's.
