@@ -24,6 +24,7 @@ use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
 use crate::base::config::{ARENA, GRANULE, GROUP, GROUPS};
+use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
 #[derive(Debug)]
@@ -427,7 +428,8 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn index_of(self, header: NonNull<u64>) -> usize {
         let offset = header.as_ptr() as usize % GRANULE;
-        ((offset as u64 * u64::from(self.0.fields().reciprocal.get())) >> 32) as usize
+        ((offset as u64 * u64::from(self.0.fields().reciprocal.load(Ordering::Relaxed))) >> 32)
+            as usize
     }
 
     /// The count word of block `index`, which is less than [`carved`](Self::carved).
