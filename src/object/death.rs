@@ -33,6 +33,7 @@ pub(crate) unsafe fn last_handle(object: ObjectRef) {
         unsafe { die_now(object) }
     } else {
         side.clear_age();
+        side.take(Word::Candidate);
         deferred::defer(object);
     }
 }
@@ -86,7 +87,7 @@ pub(crate) unsafe fn call_finalizer(object: ObjectRef, panic: &mut Option<Payloa
     // SAFETY: traced, says the caller.
     if let Some(finalize) = unsafe { object.vtable() }.finalize {
         // SAFETY: the table is that of the object's type; whole and held, says the caller.
-        deferred::contain(panic, || unsafe { (finalize.0)(object) });
+        deferred::contain(panic, || unsafe { finalize(object) });
     }
 }
 
@@ -102,33 +103,29 @@ unsafe fn drop_the_dead(object: ObjectRef) {
     drop(vacated);
 }
 
-/// A traced object that has left the living; its end takes care of the block, also when the value's
+/// An object that has left the living; its end takes care of the block, also when the value's
 /// drop panics.
-pub(crate) struct Vacated {
-    object: ObjectRef,
-    side: Side,
-    in_run: bool,
-}
+pub(crate) struct Vacated(ObjectRef);
 
 impl Vacated {
-    /// Takes an object without handles out of all lists.
+    /// Takes a traced object without handles out of all lists, also out of those of a run.
     pub(crate) fn new(object: ObjectRef) -> Vacated {
         let side = Side::of(object);
         side.clear_age();
+        side.take(Word::Candidate);
+        Vacated::leaf(object)
+    }
+
+    /// The same for a leaf, which is in no lists.
+    pub(crate) fn leaf(object: ObjectRef) -> Vacated {
         object.header().bury();
-        Vacated { object, side, in_run: side.take(Word::Candidate) }
+        Vacated(object)
     }
 }
 
 impl Drop for Vacated {
     fn drop(&mut self) {
-        if self.in_run {
-            // The run still walks over this pool: it frees the block, so that the pool stays one.
-            self.object.header().set_dropped();
-            self.side.set(Word::Condemned);
-        } else {
-            release(self.object);
-        }
+        release(self.0);
     }
 }
 
@@ -136,7 +133,14 @@ impl Drop for Vacated {
 pub(crate) fn release(object: ObjectRef) {
     debug_assert_eq!(object.header().strong(), 0, "a block with handles is not free");
     if object.header().unbury() {
-        // SAFETY: both counts are 0, and the bits were cleared when the object left the living.
-        unsafe { ObjectHeap::free(object.address()) }
+        free(object);
     }
+}
+
+/// Gives a block back that nobody points to.
+#[inline(always)]
+pub(crate) fn free(object: ObjectRef) {
+    object.header().set_word(0);
+    // SAFETY: both counts were 0, and the bits were cleared when the object left the living.
+    unsafe { ObjectHeap::free(object.address()) }
 }

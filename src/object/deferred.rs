@@ -98,7 +98,7 @@ pub(crate) fn defer(object: ObjectRef) {
     Side::in_pool(pool, object).set(Word::Zombie);
     if pool.marks().get() & LISTED == 0 {
         pool.marks().set(pool.marks().get() | LISTED);
-        DEFERRED.with(|d| pool.link().set(d.pools.replace(Some(pool))));
+        DEFERRED.with(|d| pool.set_link(d.pools.replace(Some(pool))));
     }
 }
 
@@ -110,7 +110,8 @@ fn kill_zombies(deferred: &Deferred) -> Option<Payload> {
         let (zombie, more) = take_zombie(pool);
         if !more {
             // Off the list before the last of them dies: the pool may go with it.
-            deferred.pools.set(pool.link().take());
+            deferred.pools.set(pool.link());
+            pool.set_link(None);
             pool.marks().set(pool.marks().get() & !LISTED);
         }
         if let Some(zombie) = zombie {
@@ -123,7 +124,7 @@ fn kill_zombies(deferred: &Deferred) -> Option<Payload> {
 
 /// Takes the first zombie of `pool`; whether others are left in it.
 fn take_zombie(pool: ObjectPool) -> (Option<ObjectRef>, bool) {
-    let groups = &pool.groups()[..pool.carved().div_ceil(64)];
+    let groups = pool.groups();
     let zombies = |group| word(group, Word::Zombie);
     let Some(first) = groups.iter().position(|group| zombies(group).get() != 0) else {
         return (None, false);

@@ -67,36 +67,41 @@ impl ObjectRef {
     }
 
     #[inline(always)]
-    fn vtable_slot(self) -> NonNull<&'static VTable> {
-        // SAFETY: callers have objects with the flag `TRACED`, whose blocks have a word here.
+    fn vtable_slot(self) -> NonNull<NonNull<VTable>> {
+        // SAFETY: callers have objects of a traced class, whose blocks have a word here.
         unsafe { self.0.sub(1) }.cast()
     }
 
     /// Writes the vtable at birth.
     ///
     /// # Safety
-    /// The block was allocated for a traced class.
+    /// The block was allocated for a traced class; the table lives as long as the object.
     #[inline(always)]
-    pub(crate) unsafe fn set_vtable(self, vtable: &'static VTable) {
+    pub(crate) unsafe fn set_vtable(self, vtable: NonNull<VTable>) {
         // SAFETY: traced blocks have a word for it, and nobody reads the unborn object.
         unsafe { self.vtable_slot().write(vtable) }
+    }
+
+    /// The address of the vtable.
+    ///
+    /// # Safety
+    /// The object was born with `TRACED`.
+    #[inline(always)]
+    pub(crate) unsafe fn vtable_address(self) -> NonNull<VTable> {
+        // SAFETY: written at birth and never changed.
+        unsafe { self.vtable_slot().read() }
     }
 
     /// The vtable.
     ///
     /// # Safety
-    /// The object was born with `TRACED`.
+    /// The object was born with `TRACED`; the table is not used after its block is given back.
     #[inline(always)]
-    pub(crate) unsafe fn vtable(self) -> &'static VTable {
-        // SAFETY: written at birth and never changed.
-        unsafe { self.vtable_slot().read() }
-    }
-
-    /// The place where a slice with edges keeps its length.
-    #[inline]
-    pub(crate) fn length_slot(self) -> NonNull<usize> {
-        // SAFETY: callers have objects of slices with edges, whose blocks start 32 bytes before the value.
-        unsafe { self.0.sub(2) }.cast()
+    pub(crate) unsafe fn vtable<'a>(self) -> &'a VTable {
+        // SAFETY: the caller's.
+        let table = unsafe { self.vtable_address() };
+        // SAFETY: it lives as long as the object and is never written.
+        unsafe { table.as_ref() }
     }
 
     /// Reports the edges of the value.

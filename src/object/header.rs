@@ -204,15 +204,10 @@ impl Header {
         self.0.get() & (STRONG | WEAK) == STRONG_ONE
     }
 
-    /// Takes the only strong count away without a death: the value is moved out. False: it is shared.
-    #[must_use]
-    pub(crate) fn try_take(&self) -> bool {
-        let word = self.0.get();
-        let only = word & STRONG == STRONG_ONE;
-        if only {
-            self.0.set((word - STRONG_ONE) & !(SLOW | EXCLUSIVE));
-        }
-        only
+    /// Takes the only strong count away without a drop: the value was moved out.
+    pub(crate) fn take_only(&self) {
+        debug_assert_eq!(self.strong(), 1, "not the only handle");
+        self.0.set(self.0.get() & !(STRONG | SLOW | EXCLUSIVE));
     }
 
     /// The holder of the only handle gets `&mut`.

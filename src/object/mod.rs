@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A *leaf* has no vtable: its type holds no edges and has no finalizer, so only typed handles ever
-//! touch it. A slice with edges keeps its length at value-24.
+//! touch it. A slice with edges keeps its vtable, with its length, behind its elements.
 //!
 //! - [`header`]: the count word, its states and transitions.
 //! - [`erased`]: [`ObjectRef`], and the offsets above.

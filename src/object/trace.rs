@@ -1,5 +1,7 @@
 //! How a type tells the collector which counted objects it holds.
 
+use core::marker::PhantomData;
+
 use super::ObjectRef;
 
 /// A type whose edges to counted objects the collector can enumerate.
@@ -55,12 +57,22 @@ pub trait TraceInfo: Trace + Sized {
     const NEEDS_TRACE: bool = true;
 
     /// The type's finalizer, set by `#[trace(finalize)]`.
-    const FINALIZE: Option<FinalizeFn> = None;
+    const FINALIZE: Option<FinalizeFn<Self>> = None;
 }
 
-/// A type-erased finalizer: only the derive makes one.
-#[derive(Debug, Clone, Copy)]
-pub struct FinalizeFn(pub(crate) unsafe fn(ObjectRef));
+/// The finalizer of objects that hold a `T`. It knows its type, so that no other type's can be taken by
+/// mistake; [`finalizer`](crate::finalizer) makes one.
+pub struct FinalizeFn<T> {
+    /// Expects a whole `T` in the object, and a handle that is held meanwhile.
+    pub(crate) call: unsafe fn(ObjectRef),
+    pub(crate) _of: PhantomData<fn(&T)>,
+}
+
+impl<T> core::fmt::Debug for FinalizeFn<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FinalizeFn<{}>", core::any::type_name::<T>())
+    }
+}
 
 /// Edges that are collected before they are looked at together.
 const BATCH: usize = 256;

@@ -1,9 +1,10 @@
-//! What the collector does with an object of unknown type: one static table per type.
+//! What the collector does with an object of unknown type: one static table per type, and one in each
+//! slice with edges, for its length.
 
 use core::ptr::NonNull;
 
 use super::ObjectRef;
-use super::trace::{FinalizeFn, Trace, TraceInfo, Tracer};
+use super::trace::{Trace, TraceInfo, Tracer};
 
 /// The operations on a traced object.
 #[derive(Debug)]
@@ -13,19 +14,34 @@ pub(crate) struct VTable {
     /// Drops the value in its place.
     pub(crate) drop: unsafe fn(ObjectRef),
     /// The finalizer, if the type has one.
-    pub(crate) finalize: Option<FinalizeFn>,
+    pub(crate) finalize: Option<unsafe fn(ObjectRef)>,
 }
 
 /// The table of objects that hold one `T`.
 pub(crate) const fn of<T: TraceInfo>() -> &'static VTable {
     const {
-        &VTable { trace: trace_value::<T>, drop: drop_value::<T>, finalize: T::FINALIZE }
+        let finalize = match T::FINALIZE {
+            Some(finalizer) => Some(finalizer.call),
+            None => None,
+        };
+        &VTable { trace: trace_value::<T>, drop: drop_value::<T>, finalize }
     }
 }
 
-/// The table of objects that hold a slice of `T`.
-pub(crate) const fn of_slice<T: TraceInfo>() -> &'static VTable {
-    const { &VTable { trace: trace_slice::<T>, drop: drop_slice::<T>, finalize: None } }
+/// The table of an object that holds a slice: it lies behind the elements, with their number.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct SliceTable {
+    table: VTable,
+    len: usize,
+}
+
+impl SliceTable {
+    /// The table of a slice of `len` elements.
+    pub(crate) const fn new<T: TraceInfo>(len: usize) -> SliceTable {
+        let table = VTable { trace: trace_slice::<T>, drop: drop_slice::<T>, finalize: None };
+        SliceTable { table, len }
+    }
 }
 
 /// # Safety
@@ -47,8 +63,10 @@ unsafe fn drop_value<T>(object: ObjectRef) {
 /// # Safety
 /// `object` was born as a slice of `T` with edges.
 unsafe fn slice_of<T>(object: ObjectRef) -> NonNull<[T]> {
-    // SAFETY: written at the birth of such objects.
-    let len = unsafe { object.length_slot().read() };
+    // SAFETY: traced, or there would be no table that leads here.
+    let table = unsafe { object.vtable_address() }.cast::<SliceTable>();
+    // SAFETY: the tables of such objects are the first field of a `SliceTable`.
+    let len = unsafe { table.as_ref() }.len;
     NonNull::slice_from_raw_parts(object.value::<T>(), len)
 }
 

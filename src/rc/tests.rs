@@ -1,0 +1,2 @@
+//! What needs a look inside: counts near their limits, sizes.
+use super::*;
