@@ -46,6 +46,11 @@ pub use rc::{
 // Canonical values.
 pub mod intern;
 
+// Programs against oracles, for the tests and the fuzz targets.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod checkers;
+
 #[cfg(loom)]
 pub mod model;
 
