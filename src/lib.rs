@@ -39,17 +39,12 @@ mod cycle;
 mod rc;
 #[cfg(not(loom))]
 pub use rc::{
-    Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer, Untraced,
-    Weak, finalizer, gc,
+    Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer,
+    Untraced, Weak, finalizer, gc,
 };
 
 // Canonical values.
 pub mod intern;
-
-// Programs against oracles, for the tests and the fuzz targets.
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod checkers;
 
 #[cfg(loom)]
 pub mod model;

@@ -171,13 +171,16 @@ impl Any {
     fn new(world: &Rc<World>, finalizable: bool) -> Any {
         let id = world.models.borrow().len();
         let (cells, own) = (Vec::new(), Vec::new());
-        let model =
-            Model { alive: true, finalizable, finalized: 0, unwrapped: false, cells, own };
+        let model = Model { alive: true, finalizable, finalized: 0, unwrapped: false, cells, own };
         world.models.borrow_mut().push(model);
         let probe = Probe { id, world: world.clone(), neighbour: RefCell::new(None) };
         let (cells, own, finale) = (RefCell::default(), Vec::new(), Cell::new(3));
         let body = Body { cells, own, finale, probe };
-        if finalizable { Any::Final(Cc::new(Final(body))) } else { Any::Plain(Cc::new(Plain(body))) }
+        if finalizable {
+            Any::Final(Cc::new(Final(body)))
+        } else {
+            Any::Plain(Cc::new(Plain(body)))
+        }
     }
     fn body(&self) -> &Body {
         match self {

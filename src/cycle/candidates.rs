@@ -38,7 +38,8 @@ impl Candidates {
     /// `None`: no memory for a list of pools; nothing has changed but the list of recent pools, so that
     /// the next run must be `Old`.
     pub(super) fn take(heap: &ObjectHeap, generation: Generation) -> Option<Candidates> {
-        let mut taken = Candidates { pools: Vec::new(), count: 0, middle: 0, stack: RefCell::default() };
+        let mut taken =
+            Candidates { pools: Vec::new(), count: 0, middle: 0, stack: RefCell::default() };
         let mut pools = Vec::new();
         let mut complete = true;
         let mut add = |pool: ObjectPool| {
@@ -105,7 +106,8 @@ impl Candidates {
     /// `Trace` reported too much, all live.
     pub(super) fn keep_garbage(&mut self, counters: &mut Counters) -> u64 {
         let blocks = self.pools.iter().map(|pool| pool.carved()).sum();
-        let ready = self.stack.get_mut().try_reserve(self.count).is_ok() && counters.reserve(blocks);
+        let ready =
+            self.stack.get_mut().try_reserve(self.count).is_ok() && counters.reserve(blocks);
         let mut trying = Trying { candidates: self, decided: false };
         if ready {
             trying.assign(counters);

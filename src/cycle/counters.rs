@@ -34,7 +34,8 @@ impl Counters {
         let bytes = align_up(count * size_of::<u32>(), PAGE);
         match os::map(bytes) {
             Some(start) => {
-                (self.start, self.room, self.used) = (start.cast(), bytes / size_of::<u32>(), count);
+                (self.start, self.room, self.used) =
+                    (start.cast(), bytes / size_of::<u32>(), count);
                 true
             }
             None => false,

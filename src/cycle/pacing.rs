@@ -42,7 +42,14 @@ pub(super) struct Outcome {
 impl Pacing {
     /// The state of a new thread.
     pub(super) const fn new() -> Pacing {
-        Pacing { interval: YOUNG, young_runs: 0, old: 0, promoted: 0, growth: 100, incomplete: false }
+        Pacing {
+            interval: YOUNG,
+            young_runs: 0,
+            old: 0,
+            promoted: 0,
+            growth: 100,
+            incomplete: false,
+        }
     }
 
     /// Net new objects until the next run.
@@ -84,7 +91,8 @@ impl Pacing {
             }
         }
         self.interval =
-            adapt(self.interval as usize, freed, candidates, YOUNG as usize, YOUNG_MAX as usize) as u32;
+            adapt(self.interval as usize, freed, candidates, YOUNG as usize, YOUNG_MAX as usize)
+                as u32;
     }
 }
 

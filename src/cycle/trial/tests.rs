@@ -173,7 +173,12 @@ fn random_graphs_with_repeated_edges() {
         let outside: Vec<u32> =
             (0..n).map(|_| u32::from(random(seed, 6) == 0) * random(seed, 4) as u32).collect();
         let candidates = if random(seed, 2) == 0 { (1 << n) - 1 } else { random(seed, 1 << n) };
-        check(edges, &outside, candidates, if random(seed, 2) == 0 { random(seed, 1 << n) } else { 0 });
+        check(
+            edges,
+            &outside,
+            candidates,
+            if random(seed, 2) == 0 { random(seed, 1 << n) } else { 0 },
+        );
     }
 }
 
@@ -189,7 +194,11 @@ fn hidden_nodes_are_traced_only_when_reached() {
         model
     };
     let model = hidden(cycle(), &[0, 0, 1], &[2]);
-    assert_eq!(model.candidates.get(), 0, "2 may be in the middle of a change: its edges count as held");
+    assert_eq!(
+        model.candidates.get(),
+        0,
+        "2 may be in the middle of a change: its edges count as held"
+    );
     assert!(model.headers[2].is_hidden());
 
     // Garbage that was once exclusive is reached by its own members, from lower and higher addresses.
