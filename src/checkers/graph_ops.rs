@@ -273,7 +273,7 @@ impl Player<'_> {
     fn make(&mut self) {
         let choice = self.program.byte();
         if self.world.models.borrow().iter().filter(|model| model.alive).count() < MAX_NODES {
-            let node = Any::new(&self.world, choice % 4 == 0);
+            let node = Any::new(&self.world, choice.is_multiple_of(4));
             node.body().finale.set(choice / 4);
             self.roots.push(node);
         }
@@ -283,7 +283,7 @@ impl Player<'_> {
     fn link(&mut self, at: usize) {
         let Some(to) = self.pick() else { return };
         let (from, target) = (self.roots[at].clone(), self.roots[to].clone());
-        if self.program.byte() % 2 == 0 {
+        if self.program.byte().is_multiple_of(2) {
             drop(self.roots.swap_remove(to));
         }
         self.world.with(from.id(), |model| model.cells.push(target.id()));
@@ -295,7 +295,7 @@ impl Player<'_> {
         let from = self.roots[at].clone();
         let Some(target) = from.body().cells.borrow_mut().pop() else { return };
         self.world.with(from.id(), |model| model.cells.pop());
-        if self.program.byte() % 2 == 0 {
+        if self.program.byte().is_multiple_of(2) {
             self.roots.push(target);
         }
     }
@@ -334,7 +334,7 @@ impl Player<'_> {
                 gc::collect_generation(Generation::Young);
                 true
             });
-            if self.program.byte() % 2 == 0 && body.own.len() > 1 {
+            if self.program.byte().is_multiple_of(2) && body.own.len() > 1 {
                 world.with(id, |model| model.own.remove(0));
                 drop(body.own.remove(0));
             }

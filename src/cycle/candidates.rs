@@ -1,7 +1,7 @@
 //! The candidates of a run: the graph of trial deletion, made of pools.
 
 use core::cell::{Cell, RefCell};
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use super::counters::Counters;
 use super::trial::{self, Graph};
@@ -111,7 +111,7 @@ impl Candidates {
         let mut trying = Trying { candidates: self, decided: false };
         if ready {
             trying.assign(counters);
-            if let Ok(words) = trial::keep_the_living(&*trying.candidates) {
+            if let Ok(words) = trial::keep_the_living(trying.candidates) {
                 trying.decided = true;
                 drop(trying);
                 self.pools.retain(|&pool| has_candidates(pool));
@@ -210,9 +210,9 @@ impl Drop for Trying<'_> {
 fn counter<'a>(pool: ObjectPool, index: usize) -> &'a Cell<u32> {
     debug_assert!(!pool.trial().is_null() && index < pool.carved(), "no counter for block {index}");
     // SAFETY: while trial deletion runs, each pool with candidates has as many counters as blocks.
-    let place = unsafe { NonNull::new_unchecked(pool.trial().add(index)) };
+    let place = unsafe { pool.trial().add(index) };
     // SAFETY: as above; all access is through cells on this thread, and ends before the counters do.
-    unsafe { place.cast::<Cell<u32>>().as_ref() }
+    unsafe { &*place.cast::<Cell<u32>>() }
 }
 
 /// Bits and counter of an edge's target, if it is a candidate.

@@ -109,6 +109,16 @@ impl Collector {
         self.counters.replace(ManuallyDrop::new(Counters::new()))
     }
 
+    /// Has the thread's end noticed. False: it was already.
+    fn watch(&self) -> bool {
+        let first = !self.watched.replace(true);
+        if first {
+            // Too late for that in the thread's last destructors: what they leave in cycles is leaked.
+            let _ = LAST_RUN.try_with(|_| ());
+        }
+        first
+    }
+
     /// Whether a run may begin.
     fn is_free(&self) -> bool {
         !self.running.get() && !is_dropping()
@@ -120,6 +130,7 @@ impl Collector {
             return 0;
         }
         let Some(heap) = ObjectHeap::own() else { return 0 };
+        self.watch();
         let mut panic = None;
         let running = Running::enter(self, heap);
         let mut counters = ManuallyDrop::into_inner(self.take_counters());
@@ -152,9 +163,7 @@ pub(crate) fn collect(generation: Generation) -> usize {
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        if !collector.watched.replace(true) {
-            // Too late for that in the thread's last destructors: what they leave in cycles is leaked.
-            let _ = LAST_RUN.try_with(|_| ());
+        if collector.watch() {
             heap.countdown().set(collector.pacing.get().interval());
         } else if !collector.is_free() || !collector.enabled.get() {
             heap.countdown().set(RETRY);

@@ -48,7 +48,7 @@ impl<T: TraceInfo> Kind<T> {
     fn register(object: ObjectRef) {
         if Self::TRACED {
             // SAFETY: allocated for a traced class; the table is static.
-            unsafe { object.set_vtable(NonNull::from_ref(vtable::of::<T>())) };
+            unsafe { object.set_vtable(NonNull::from(vtable::of::<T>())) };
             Side::of(object).set(Word::Young);
         }
     }

@@ -251,6 +251,23 @@ fn x09_a_thread_ends_with_live_cycles() {
     assert_eq!(DROPPED.load(Ordering::SeqCst), 10);
 }
 
+/// X09: also when the collector was called before there was anything to collect.
+#[test]
+fn x09_a_collection_before_the_first_object() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static FINALIZED: AtomicUsize = AtomicUsize::new(0);
+    std::thread::spawn(|| {
+        gc::collect();
+        let actor = Actor::acting(0, |_| {
+            FINALIZED.fetch_add(1, Ordering::SeqCst);
+        });
+        actor.link(&actor);
+    })
+    .join()
+    .expect("ends");
+    assert_eq!(FINALIZED.load(Ordering::SeqCst), 1);
+}
+
 /// X09: a thread-local that is destroyed after everything of ours still holds handles.
 #[test]
 fn x09_late_drops_of_thread_locals() {
