@@ -37,6 +37,11 @@ mod cycle;
 // The typed pointers.
 #[cfg(not(loom))]
 mod rc;
+#[cfg(not(loom))]
+pub use rc::{
+    Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer,
+    Untraced, Weak, finalizer, gc,
+};
 
 // Canonical values.
 pub mod intern;

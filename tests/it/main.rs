@@ -1,0 +1,8 @@
+//! The public interface of the pointers and the collector, by the cases of CPython's tests.
+#![expect(missing_docs, reason = "a test")]
+
+mod conditions;
+mod cycle;
+mod deep;
+mod rc;
+mod support;
