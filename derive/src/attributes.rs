@@ -42,6 +42,8 @@ pub(crate) struct TypeAttributes {
     pub(crate) drop: bool,
     pub(crate) unsafe_drop: Option<Span>,
     pub(crate) finalize: bool,
+    /// The user's `#[allow(…)]`s, which hold for the output too.
+    pub(crate) allows: Vec<Attribute>,
 }
 
 /// How a field is traced.
@@ -72,6 +74,7 @@ impl TypeAttributes {
             drop: has("drop"),
             unsafe_drop: entries.get("unsafe(drop)").map(|entry| entry.span),
             finalize: has("finalize"),
+            allows: attributes.iter().filter(|a| a.path().is_ident("allow")).cloned().collect(),
         })
     }
 }
@@ -118,9 +121,50 @@ impl Entries {
     fn parse(attributes: &[Attribute], place: &Place) -> Result<Self> {
         let mut entries = Self(Vec::new());
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("trace")) {
-            attribute.parse_nested_meta(|meta| entries.add(parse_entry(&meta, place)?))?;
+            attribute.parse_nested_meta(|item| entries.parse_item(&item, place))?;
         }
         Ok(entries)
+    }
+
+    fn parse_item(&mut self, item: &ParseNestedMeta<'_>, place: &Place) -> Result<()> {
+        let span = item.path.span();
+        let name = spelled(&item.path);
+        if name != "unsafe" {
+            return self.add(name, span, item, place);
+        }
+        item.parse_nested_meta(|inner| {
+            self.add(format!("unsafe({})", spelled(&inner.path)), span, &inner, place)
+        })
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        span: Span,
+        item: &ParseNestedMeta<'_>,
+        place: &Place,
+    ) -> Result<()> {
+        check_known(&name, span, place)?;
+        self.check_others(&name, span)?;
+        let value = parse_value(&name, item)?;
+        self.0.push(Entry { name, span, value });
+        Ok(())
+    }
+
+    /// That `name` neither repeats nor contradicts what came before.
+    fn check_others(&self, name: &str, span: Span) -> Result<()> {
+        if self.get(name).is_some() {
+            return Err(Error::new(span, format!("duplicate `{name}`")));
+        }
+        for (first, second, why) in CONFLICTS {
+            for (one, other) in [(first, second), (second, first)] {
+                if *one == name && self.get(other).is_some() {
+                    let message = format!("`{name}` conflicts with `{other}`: {why}");
+                    return Err(Error::new(span, message));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&Entry> {
@@ -133,50 +177,6 @@ impl Entries {
             _ => None,
         }
     }
-
-    /// Adds `entry` unless it repeats or contradicts an earlier one.
-    fn add(&mut self, entry: Entry) -> Result<()> {
-        let name = &entry.name;
-        if self.get(name).is_some() {
-            return Err(Error::new(entry.span, format!("duplicate `{name}`")));
-        }
-        for (first, second, why) in CONFLICTS {
-            let other = match () {
-                () if name == first => second,
-                () if name == second => first,
-                () => continue,
-            };
-            if self.get(other).is_some() {
-                let message = format!("`{name}` conflicts with `{other}`: {why}");
-                return Err(Error::new(entry.span, message));
-            }
-        }
-        self.0.push(entry);
-        Ok(())
-    }
-}
-
-fn parse_entry(meta: &ParseNestedMeta<'_>, place: &Place) -> Result<Entry> {
-    let mut span = meta.path.span();
-    let mut name = spelled(&meta.path);
-    let mut value = Value::None;
-    if name == "unsafe" {
-        // What stands in the parentheses has its own, better error when it is wrong.
-        meta.parse_nested_meta(|inner| {
-            name = format!("unsafe({})", spelled(&inner.path));
-            check_known(&name, inner.path.span(), place)?;
-            value = parse_value(&name, &inner)?;
-            Ok(())
-        })?;
-    } else {
-        check_known(&name, span, place)?;
-        value = parse_value(&name, meta)?;
-    }
-    if name == "unsafe" {
-        span = meta.input.span();
-        return Err(Error::new(span, format!("nothing is `unsafe()`; {}", expected(place))));
-    }
-    Ok(Entry { name, span, value })
 }
 
 fn parse_value(name: &str, meta: &ParseNestedMeta<'_>) -> Result<Value> {

@@ -1,11 +1,11 @@
 //! From a type's definition to its impls of `Trace` and `TraceInfo`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Data, DeriveInput, Error, Field, Fields, Generics, Ident, Index, Member, Result, Type, Variant,
-    WherePredicate, parse_quote,
+    Data, DeriveInput, Error, Field, Fields, Generics, Ident, Index, Member, Result, Token, Type,
+    Variant, WherePredicate, parse_quote,
 };
 
 use crate::attributes::{Role, TypeAttributes, parse_variant};
@@ -42,8 +42,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let trace = definition.impl_trace();
     let info = definition.impl_info();
     let bans = definition.bans();
-    let krate = &definition.attributes.krate;
+    let TypeAttributes { krate, allows, .. } = &definition.attributes;
     Ok(quote! {
+        #(#allows)*
         const _: () = {
             #[allow(unused_imports)]
             use #krate::__private::{EdgesOfInfo as _, Fallback as _};
@@ -84,10 +85,11 @@ impl<'a> Definition<'a> {
                 Role::Leaf if field.recursive => {
                     let message = "a `leaf` field must not mention the type that it is in: whether \
                                    that one has edges would depend on itself; use `skip`";
-                    return Err(Error::new(field.ty.span(), message));
+                    return Err(Error::new_spanned(field.ty, message));
                 }
                 Role::With(_, span) if self.is_silent() => {
-                    let message = "`unsafe(with)` is never called: a `leaf` or `drop` type is not traced";
+                    let message =
+                        "`unsafe(with)` is never called: a `leaf` or `drop` type is not traced";
                     return Err(Error::new(*span, message));
                 }
                 _ => {}
@@ -156,21 +158,26 @@ impl Definition<'_> {
         let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
         let tracer = Ident::new("__tracer", Span::mixed_site());
         let body = self.trace_body(&tracer);
-        let unsafe_token = quote_spanned!(self.unsafe_span()=> unsafe);
+        let method = quote! {
+            #[inline]
+            fn trace(&self, #tracer: &mut #krate::Tracer<'_>) {
+                #body
+            }
+        };
+        // The first and the last token decide whose code the impl is to lints.
+        let span = self.unsafe_span();
+        let unsafe_token = Token![unsafe](span);
+        let mut block = Group::new(Delimiter::Brace, method);
+        block.set_span(span);
         quote! {
             #[automatically_derived]
             #[allow(deprecated)]
-            #unsafe_token impl #impl_generics #krate::Trace for #name #ty_generics #where_clause {
-                #[inline]
-                fn trace(&self, #tracer: &mut #krate::Tracer<'_>) {
-                    #body
-                }
-            }
+            #unsafe_token impl #impl_generics #krate::Trace for #name #ty_generics #where_clause #block
         }
     }
 
-    /// An `unsafe` in an attribute counts as the user's own for `#![forbid(unsafe_code)]`, so the impl's
-    /// keyword takes its place. Otherwise it is the macro's, and as such passes.
+    /// An `unsafe` in an attribute counts as the user's own for `#![forbid(unsafe_code)]`, so the impl
+    /// takes its place. Otherwise it is the macro's, and as such passes.
     fn unsafe_span(&self) -> Span {
         let with = |field: &TracedField<'_>| match field.role {
             Role::With(_, span) => Some(span),
@@ -276,7 +283,8 @@ impl Definition<'_> {
             _ if self.attributes.leaf => "#[trace(leaf)]` on the type",
             _ => "#[trace(drop)]` on the type",
         };
-        let message = format!("`{name}::{member}` may hold edges, but `{attribute} says it does not");
+        let message =
+            format!("`{name}::{member}` may hold edges, but `{attribute} says it does not");
         let span = ty.span().resolved_at(Span::mixed_site());
         let edges = quote!(<#krate::__private::Edges<#ty>>::EDGES);
         quote_spanned!(span=> ::core::assert!(!#edges, #message);)
@@ -338,7 +346,7 @@ impl Definition<'_> {
             trait #explanation {}
             #[allow(drop_bounds)]
             impl<T: ?Sized + #banned> #explanation for T {}
-            #[allow(deprecated)]
+            #[allow(deprecated, single_use_lifetimes)]
             impl #impl_generics #explanation for #name #ty_generics #where_clause {}
         }
     }
