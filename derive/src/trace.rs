@@ -23,7 +23,7 @@ struct Definition<'a> {
 struct TracedVariant<'a> {
     /// The path of its constructor: `Self` or `Self::Variant`.
     path: TokenStream,
-    /// Without those that are skipped.
+    /// None if the variant is skipped.
     fields: Vec<TracedField<'a>>,
 }
 
@@ -46,7 +46,6 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         #(#allows)*
         const _: () = {
-            #[allow(unused_imports)]
             use #krate::__private::{EdgesOfInfo as _, Fallback as _};
             #trace
             #info
@@ -134,9 +133,7 @@ fn parse_enum_variant<'a>(variant: &'a Variant, name: &Ident) -> Result<TracedVa
 
 fn parse_fields<'a>(fields: &'a Fields, name: &Ident) -> Result<Vec<TracedField<'a>>> {
     let parse = |(index, field)| parse_field(index, field, name);
-    let mut fields = fields.iter().enumerate().map(parse).collect::<Result<Vec<_>>>()?;
-    fields.retain(|field| !matches!(field.role, Role::Skipped));
-    Ok(fields)
+    fields.iter().enumerate().map(parse).collect()
 }
 
 fn parse_field<'a>(index: usize, field: &'a Field, name: &Ident) -> Result<TracedField<'a>> {
@@ -171,7 +168,7 @@ impl Definition<'_> {
         block.set_span(span);
         quote! {
             #[automatically_derived]
-            #[allow(deprecated)]
+            #[allow(deprecated, clippy::use_self)]
             #unsafe_token impl #impl_generics #krate::Trace for #name #ty_generics #where_clause #block
         }
     }
@@ -249,7 +246,7 @@ impl Definition<'_> {
             .then(|| quote!(const _: bool = <#name as #krate::TraceInfo>::NEEDS_TRACE;));
         quote! {
             #[automatically_derived]
-            #[allow(deprecated)]
+            #[allow(deprecated, clippy::use_self)]
             impl #impl_generics #krate::TraceInfo for #name #ty_generics #where_clause {
                 const NEEDS_TRACE: bool = { #(#assertions)* #needs_trace };
                 #finalize
@@ -342,11 +339,9 @@ impl Definition<'_> {
         let explanation = Ident::new(explanation, Span::call_site());
         let (impl_generics, ty_generics, where_clause) = self.generics.split_for_impl();
         quote! {
-            #[allow(non_camel_case_types, dead_code)]
             trait #explanation {}
-            #[allow(drop_bounds)]
             impl<T: ?Sized + #banned> #explanation for T {}
-            #[allow(deprecated, single_use_lifetimes)]
+            #[allow(deprecated, single_use_lifetimes, clippy::use_self)]
             impl #impl_generics #explanation for #name #ty_generics #where_clause {}
         }
     }
