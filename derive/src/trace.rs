@@ -340,7 +340,7 @@ impl Definition<'_> {
         let (impl_generics, ty_generics, where_clause) = self.generics.split_for_impl();
         quote! {
             trait #explanation {}
-            impl<T: ?Sized + #banned> #explanation for T {}
+            impl<T: ?::core::marker::Sized + #banned> #explanation for T {}
             #[allow(deprecated, single_use_lifetimes, clippy::use_self)]
             impl #impl_generics #explanation for #name #ty_generics #where_clause {}
         }
