@@ -40,8 +40,16 @@ mod rc;
 #[cfg(not(loom))]
 pub use rc::{
     Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer,
-    Untraced, Weak, finalizer, gc,
+    Untraced, Weak, gc,
 };
+
+/// What `#[derive(Trace)]` writes into its output.
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub use rc::private as __private;
+
+#[cfg(feature = "derive")]
+pub use hoopsnake_derive::Trace;
 
 // Canonical values.
 pub mod intern;

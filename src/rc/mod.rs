@@ -19,6 +19,7 @@ mod finalize;
 pub mod gc;
 mod impls;
 mod policy;
+pub mod private;
 mod raw;
 mod trace_impls;
 mod unique;

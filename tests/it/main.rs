@@ -4,5 +4,7 @@
 mod conditions;
 mod cycle;
 mod deep;
+#[cfg(feature = "derive")]
+mod derive;
 mod rc;
 mod support;
