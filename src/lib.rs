@@ -3,10 +3,14 @@
 #![warn(missing_debug_implementations)]
 
 #[cfg(all(loom, not(crossbeam_loom)))]
-compile_error!("models need both `--cfg loom` and `--cfg crossbeam_loom`: with one of them they explore one schedule and pass");
+compile_error!(
+    "models need both `--cfg loom` and `--cfg crossbeam_loom`: with one of them they explore one schedule and pass"
+);
 
 // So that the paths `hoopsnake::…` in the derive's output also resolve inside this crate's own tests.
 extern crate self as hoopsnake;
+
+extern crate alloc;
 
 // The layers, lowest first. Each uses those above its line and nothing below (tests/tidy.rs).
 
@@ -36,6 +40,11 @@ mod rc;
 
 // Canonical values.
 pub mod intern;
+
+// What unit tests and fuzz targets share.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod checkers;
 
 #[cfg(loom)]
 pub mod model;
