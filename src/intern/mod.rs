@@ -34,8 +34,16 @@
 //!   tables are mapped from the system; only values above about 1 KiB are boxed.
 //! - Memory goes back page by page; addresses never do.
 
-pub(crate) mod entry;
-pub(crate) mod table;
+#[cfg(not(loom))]
+mod entry;
+#[cfg(not(loom))]
+mod table;
+
+// The models see these two.
+#[cfg(loom)]
+pub mod entry;
+#[cfg(loom)]
+pub mod table;
 
 #[cfg(not(loom))]
 mod blocks;

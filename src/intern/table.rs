@@ -33,8 +33,8 @@
 //! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.
 
 use super::entry::Header;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
 
 const EMPTY: u64 = 0;
 /// The bits of a slot that are an address.
@@ -42,9 +42,9 @@ const ADDRESS: u64 = (1 << 48) - 1;
 /// The lowest tag bit is always set, so that an empty slot matches no tag.
 const TAG_MARK: u64 = 1 << 48;
 /// log2 of the smallest table.
-pub const MIN_LOG2: u32 = 4;
+pub const MIN_LOG2: u32 = if cfg!(loom) { 1 } else { 4 };
 /// Entries of the wanted tag that one probe may meet in vain before the shard counts as flooded.
-const TWINS: usize = 8;
+const TWINS: usize = if cfg!(loom) { 1 } else { 8 };
 /// Slots that one probe may pass before the shard counts as flooded; at the highest load allowed a
 /// run of this length has a chance of 4e-9.
 const PROBES: usize = 512;
@@ -368,7 +368,7 @@ pub fn is_unchanged<S: Space>(space: &S, hash: u64, seen: usize) -> bool {
 
 fn insert<S: Space>(
     space: &S,
-    writer: &mut MutexGuard<'_, Writer<S::Blocks>>,
+    writer: &mut Writer<S::Blocks>,
     hash: u64,
     flooded: bool,
     immortal: bool,
