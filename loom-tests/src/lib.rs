@@ -1,8 +1,8 @@
 //! What the models share.
 #![cfg(loom)]
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a model in all interleavings with at most `bound` preemptions (or as many as
 /// `LOOM_MAX_PREEMPTIONS` says), and fails if there was only one: then loom was not at work.

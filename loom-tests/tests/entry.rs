@@ -31,7 +31,7 @@ impl Block {
         // SAFETY: the block is dead and the caller owns it; loom would report another access.
         self.contents.with_mut(|contents| unsafe { *contents = life });
         // SAFETY: as above.
-        unsafe { self.header.set_len(life as u32) };
+        unsafe { self.header.set_length(life as u32) };
         self.header.count.publish(immortal);
     }
 
@@ -40,7 +40,7 @@ impl Block {
         // SAFETY: the count keeps the contents; loom would report a write.
         let life = self.contents.with(|contents| unsafe { *contents });
         // SAFETY: as above.
-        assert_eq!(unsafe { self.header.len() } as usize, life);
+        assert_eq!(unsafe { self.header.length() } as usize, life);
         life
     }
 

@@ -40,6 +40,13 @@ struct Blocks {
     tables: [usize; 5],
 }
 
+/// What the model made, at addresses that stay.
+#[expect(clippy::vec_box, reason = "tables and readers have the addresses")]
+struct Made {
+    nodes: Vec<Box<Node>>,
+    slots: Vec<Box<Slots>>,
+}
+
 /// An interner of one shard. Nodes and tables are made by the thread that needs them first, so loom
 /// sees a reader that gets to fresh memory without an order.
 struct Model {
@@ -48,8 +55,7 @@ struct Model {
     /// The hash of a key: all keys share one, or each has its own home.
     hash: fn(u64) -> u64,
     keyed: bool,
-    nodes: Mutex<Vec<Box<Node>>>,
-    slots: Mutex<Vec<Box<Slots>>>,
+    made: Mutex<Made>,
 }
 
 impl Model {
@@ -63,8 +69,7 @@ impl Model {
             shard: Shard::new(blocks),
             hash,
             keyed,
-            nodes: Mutex::new(Vec::new()),
-            slots: Mutex::new(vec![first]),
+            made: Mutex::new(Made { nodes: Vec::new(), slots: vec![first] }),
         }
     }
 
@@ -82,7 +87,7 @@ impl Model {
         let entry = blocks.free.pop().unwrap_or_else(|| {
             let node = Box::new(Node { header: Header::dead(), key: UnsafeCell::new(NO_KEY) });
             let entry = Entry(&raw const *node as u64);
-            self.nodes.lock().unwrap().push(node);
+            self.made.lock().unwrap().nodes.push(node);
             entry
         });
         let node = self.node(entry);
@@ -148,7 +153,7 @@ impl Model {
     fn finish(&self) {
         table::check_invariants(self, 0);
         assert_eq!(self.shard.mortal(), 0, "entries left");
-        let nodes = self.nodes.lock().unwrap().len();
+        let nodes = self.made.lock().unwrap().nodes.len();
         self.shard.with_blocks(|blocks| assert_eq!(blocks.free.len(), nodes, "blocks lost"));
     }
 }
@@ -190,7 +195,7 @@ impl Space for Model {
         if *base == 0 {
             let made = slots(log2);
             *base = &raw const *made as usize;
-            self.slots.lock().unwrap().push(made);
+            self.made.lock().unwrap().slots.push(made);
         }
         Some(Table::new(*base, log2, keyed))
     }

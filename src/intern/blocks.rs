@@ -109,16 +109,16 @@ impl RunHead {
 /// The interner that an entry belongs to.
 ///
 /// # Safety
-/// `entry` is an entry of an interner that is not unmapped.
+/// `entry` is an entry of an interner that is not unmapped for as long as `'a`.
 #[inline]
-pub(super) unsafe fn interner_of(entry: NonNull<Header>) -> NonNull<Interner> {
+pub(super) unsafe fn interner_of<'a>(entry: NonNull<Header>) -> &'a Interner {
     let offset = entry.addr().get() % REGION;
     // SAFETY: an entry lies in a region, whose head is at its aligned start.
     let head = unsafe { entry.cast::<u8>().sub(offset) }.cast::<RegionHead>();
     // SAFETY: the head was written before the region's first entry was made.
     let interner = unsafe { (*head.as_ptr()).interner };
-    // SAFETY: it is the address of the interner, which is not null.
-    unsafe { NonNull::new_unchecked(interner.cast_mut()) }
+    // SAFETY: it is the address of the entry's interner.
+    unsafe { &*interner }
 }
 
 /// The regions of an interner.
@@ -255,14 +255,18 @@ impl ShardMemory {
 
 /// The next free block.
 fn link_of(block: NonNull<Header>) -> *mut Header {
-    // SAFETY: a free block is mapped, and its shard's lock is held.
-    let hash = unsafe { block.as_ref().hash() };
+    // SAFETY: a free block is mapped.
+    let header = unsafe { block.as_ref() };
+    // SAFETY: its shard's lock is held.
+    let hash = unsafe { header.hash() };
     core::ptr::with_exposed_provenance_mut(hash as usize)
 }
 
 fn set_link(block: NonNull<Header>, next: *mut Header) {
-    // SAFETY: the block is free: its count is zero, and its shard, which owns it, is locked.
-    unsafe { block.as_ref().set_hash(next.expose_provenance() as u64) };
+    // SAFETY: a free block is mapped.
+    let header = unsafe { block.as_ref() };
+    // SAFETY: its count is zero, and its shard, which owns it, is locked.
+    unsafe { header.set_hash(next.expose_provenance() as u64) };
 }
 
 impl Class {

@@ -46,11 +46,10 @@ const SATURATED: u32 = IMMORTAL_FROM - (1 << 16);
 pub struct Count(AtomicU32);
 
 impl Count {
-    crate::sync::const_fn! {
-        /// The count of an entry that is dead.
-        pub const fn dead() -> Self {
-            Self(AtomicU32::new(0))
-        }
+    /// The count of an entry that is dead.
+    #[cfg(any(test, loom))]
+    pub fn dead() -> Self {
+        Self(AtomicU32::new(0))
     }
 
     crate::sync::const_fn! {
@@ -192,7 +191,7 @@ impl Header {
     /// # Safety
     /// As for [`hash`](Self::hash).
     #[inline(always)]
-    pub unsafe fn len(&self) -> u32 {
+    pub unsafe fn length(&self) -> u32 {
         // SAFETY: the invariant of the type: nobody writes now.
         self.len.with(|len| unsafe { *len })
     }
@@ -202,7 +201,7 @@ impl Header {
     /// # Safety
     /// As for [`set_hash`](Self::set_hash).
     #[inline(always)]
-    pub unsafe fn set_len(&self, len: u32) {
+    pub unsafe fn set_length(&self, len: u32) {
         // SAFETY: the invariant of the type: nobody else reads or writes now.
         self.len.with_mut(|place| unsafe { *place = len });
     }

@@ -145,7 +145,7 @@ impl<T: ?Sized> Interned<T> {
 
     fn interner(&self) -> &Interner {
         // SAFETY: the handle's entry is of an interner that outlives it.
-        unsafe { super::blocks::interner_of(self.entry).as_ref() }
+        unsafe { super::blocks::interner_of(self.entry) }
     }
 }
 

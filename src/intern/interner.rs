@@ -14,8 +14,10 @@ use crate::os;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use core::any::TypeId;
+use core::array;
 use core::cell::Cell;
 use core::hash::{BuildHasher, Hash, Hasher};
+use core::mem::offset_of;
 use core::ptr::{NonNull, null_mut};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
@@ -96,37 +98,31 @@ impl Interner {
     ///
     /// Takes about 420 KiB of addresses, of which three pages are touched; others when used.
     pub(super) fn map(contents: Contents, next: *mut Self) -> Option<NonNull<Self>> {
-        let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?.cast::<Mapped>();
+        let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?;
         let key = RandomState::new();
-        let interner = mapped.cast::<Self>().as_ptr();
-        for number in 0..SHARDS {
-            let table = Table::new(small_table(interner, MIN_LOG2, number), MIN_LOG2, false);
-            // SAFETY: in bounds of the array of shard memories, which lies in the mapping.
-            let memory =
-                unsafe { (&raw mut (*mapped.as_ptr()).shards).cast::<ShardMemory>().add(number) };
-            let memory = NonNull::new(memory)?;
-            // SAFETY: in bounds of the array; the mapping is ours alone.
-            unsafe {
-                (&raw mut (*interner).views).cast::<View>().add(number).write(View::new(table))
-            };
-            // SAFETY: as above.
-            unsafe {
-                (&raw mut (*interner).shards)
-                    .cast::<Shard<_>>()
-                    .add(number)
-                    .write(Shard::new(memory))
-            };
-        }
-        // SAFETY: each field is written once, in a mapping that is ours alone. The arrays are done.
-        unsafe {
-            (&raw mut (*interner).seed).write(key.hash_one(0));
-            (&raw mut (*interner).shared_seed).write(SharedSeed::from_u64(key.hash_one(1)));
-            (&raw mut (*interner).contents).write(contents);
-            (&raw mut (*interner).key).write(key);
-            (&raw mut (*interner).regions).write(Mutex::new(Regions::new()));
-            (&raw mut (*interner).next).write(next);
-        }
-        Some(mapped.cast())
+        let interner = mapped.cast::<Self>();
+        let view = |number| {
+            let base = small_table(interner.as_ptr(), MIN_LOG2, number);
+            View::new(Table::new(base, MIN_LOG2, false))
+        };
+        let shard = |number| {
+            let offset = offset_of!(Mapped, shards) + number * size_of::<ShardMemory>();
+            // SAFETY: that of a shard's memory in the mapping.
+            Shard::new(unsafe { mapped.add(offset) }.cast::<ShardMemory>())
+        };
+        let filled = Self {
+            seed: key.hash_one(0),
+            shared_seed: SharedSeed::from_u64(key.hash_one(1)),
+            views: array::from_fn(view),
+            contents,
+            key,
+            shards: array::from_fn(shard),
+            regions: Mutex::new(Regions::new()),
+            next,
+        };
+        // SAFETY: the mapping begins with an interner, is aligned to pages, and is ours alone.
+        unsafe { interner.write(filled) };
+        Some(interner)
     }
 
     /// The regions; the lock comes after a shard's.
@@ -164,9 +160,15 @@ impl Interner {
     /// hash word still has the bits that choose the shard.
     pub(super) unsafe fn free(&self, entry: NonNull<Header>, class: usize) {
         // SAFETY: the caller owns the entry.
-        let hash = unsafe { entry.as_ref().hash() };
-        // SAFETY: the lock of the shard is held; the block is its own, dead, and of this class.
-        self.shard(hash).with_blocks(|memory| unsafe { memory.as_mut().free(entry, class) });
+        let header = unsafe { entry.as_ref() };
+        // SAFETY: as above.
+        let hash = unsafe { header.hash() };
+        self.shard(hash).with_blocks(|memory| {
+            // SAFETY: the lock of the shard is held.
+            let memory = unsafe { memory.as_mut() };
+            // SAFETY: the block is the shard's, dead, and of this class.
+            unsafe { memory.free(entry, class) }
+        });
     }
 
     /// Removes a dead entry and frees its block at once.
@@ -175,8 +177,10 @@ impl Interner {
     /// As for [`unlink`](Self::unlink), and the contents need no destruction.
     unsafe fn unlink_and_free(&self, entry: NonNull<Header>, class: usize) {
         table::unlink(self, entry_of(entry), |memory| {
-            // SAFETY: the lock of the shard is held; the block is its own, dead, and of this class.
-            unsafe { memory.as_mut().free(entry, class) }
+            // SAFETY: the lock of the shard is held.
+            let memory = unsafe { memory.as_mut() };
+            // SAFETY: the block is the shard's, dead, and of this class.
+            unsafe { memory.free(entry, class) }
         });
     }
 
@@ -376,7 +380,7 @@ impl Space for Interner {
         let base = core::ptr::with_exposed_provenance(table.base());
         // SAFETY: tables are made by `table` and `map` below with as many slots as they say, zeroed,
         // and stay mapped while the interner lives.
-        unsafe { core::slice::from_raw_parts(base, table.len()) }
+        unsafe { core::slice::from_raw_parts(base, table.length()) }
     }
 
     #[inline(always)]
@@ -431,7 +435,7 @@ impl Space for Interner {
 /// Where a small table of a shard lies.
 fn small_table(interner: *mut Interner, log2: u32, number: usize) -> usize {
     let offset = SHARDS * ((8 << log2) - (8 << MIN_LOG2)) + number * (8 << log2);
-    let tables = interner.expose_provenance() + core::mem::offset_of!(Mapped, small_tables);
+    let tables = interner.expose_provenance() + offset_of!(Mapped, small_tables);
     tables + offset
 }
 

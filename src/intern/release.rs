@@ -11,8 +11,9 @@ use super::blocks::interner_of;
 use super::entry::Header;
 use super::interner::Contents;
 use core::cell::Cell;
+use core::panic::AssertUnwindSafe;
 use core::ptr::{NonNull, null_mut};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{catch_unwind, resume_unwind};
 
 const LINK: u64 = (1 << 48) - 1;
 
@@ -38,7 +39,7 @@ std::thread_local! {
 #[inline(never)]
 pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     // SAFETY: an entry of an interner that lives as long as its entries.
-    let interner = unsafe { interner_of(entry).as_ref() };
+    let interner = unsafe { interner_of(entry) };
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
         unsafe { interner.unlink(entry) };
@@ -68,7 +69,9 @@ impl Pending {
     fn pop(&self) -> Option<NonNull<Header>> {
         let entry = NonNull::new(self.first.get())?;
         // SAFETY: entries in the queue are this thread's.
-        let next = unsafe { entry.as_ref().hash() } & LINK;
+        let header = unsafe { entry.as_ref() };
+        // SAFETY: as above.
+        let next = unsafe { header.hash() } & LINK;
         self.first.set(core::ptr::with_exposed_provenance_mut(next as usize));
         Some(entry)
     }
@@ -102,7 +105,7 @@ unsafe fn bury(entry: NonNull<Header>) {
     impl Drop for Free {
         fn drop(&mut self) {
             // SAFETY: an entry of an interner that lives as long as its entries.
-            let interner = unsafe { interner_of(self.0).as_ref() };
+            let interner = unsafe { interner_of(self.0) };
             if let Contents::Values { class, .. } = interner.contents {
                 // SAFETY: unlinked, destroyed, and its hash word has the shard's bits.
                 unsafe { interner.free(self.0, class) };
@@ -110,8 +113,8 @@ unsafe fn bury(entry: NonNull<Header>) {
         }
     }
     let free = Free(entry);
-    // SAFETY: as above.
-    let contents = unsafe { interner_of(entry).as_ref() }.contents;
+    // SAFETY: an entry of an interner that lives as long as its entries.
+    let contents = unsafe { interner_of(entry) }.contents;
     if let Contents::Values { destroy: Some(destroy), .. } = contents {
         // SAFETY: the interner's own function for its entries; the value was not dropped yet.
         unsafe { destroy(free.0) };

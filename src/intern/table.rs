@@ -83,8 +83,7 @@ impl Table {
 
     /// How many slots it has.
     #[inline(always)]
-    #[expect(clippy::len_without_is_empty, reason = "no table has no slots")]
-    pub fn len(self) -> usize {
+    pub fn length(self) -> usize {
         1 << self.log2()
     }
 
@@ -226,7 +225,7 @@ fn probe<S: Space>(
     mut accept: impl FnMut(Entry) -> bool,
 ) -> Probe {
     let slots = space.slots(table);
-    debug_assert_eq!(slots.len(), table.len());
+    debug_assert_eq!(slots.len(), table.length());
     let mask = slots.len() - 1;
     let tag = tag_of(hash);
     let mut twins = 0;
@@ -397,13 +396,13 @@ fn make_room<S: Space>(
     flooded: bool,
 ) -> bool {
     let table = space.view(hash).current();
-    let full = (writer.live + 1) * 4 > table.len() * 3;
+    let full = (writer.live + 1) * 4 > table.length() * 3;
     let keyed = table.is_keyed() || flooded;
     if !full && keyed == table.is_keyed() {
         return true;
     }
     // A refused table is a slow one, until only the slot is left that ends the probes.
-    move_to(space, writer, hash, table.log2() + 1, keyed) || writer.live + 1 < table.len()
+    move_to(space, writer, hash, table.log2() + 1, keyed) || writer.live + 1 < table.length()
 }
 
 /// Moves a shard to another of its tables; false, and nothing has happened, if there is none.
@@ -462,7 +461,7 @@ pub fn unlink<S: Space, R>(space: &S, entry: Entry, then: impl FnOnce(&mut S::Bl
         shard.changed(&mut writer);
     }
     writer.live -= 1;
-    if table.log2() > MIN_LOG2 && writer.live * 8 < table.len() {
+    if table.log2() > MIN_LOG2 && writer.live * 8 < table.length() {
         // Half the size at most a quarter full; without memory the table stays as it is.
         move_to(space, &mut writer, hash, table.log2() - 1, table.is_keyed());
     }
@@ -508,6 +507,7 @@ fn take_out<S: Space>(space: &S, table: Table, entry: Entry, home: u64) -> bool 
 ///
 /// # Panics
 /// If not.
+#[cfg(any(test, fuzzing, loom))]
 pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
     let writer = space.shard(shard_hash).writer.lock();
     let table = space.view(shard_hash).current();

@@ -7,9 +7,10 @@ use super::{intern, release};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::panic::AssertUnwindSafe;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 /// An interner of bytes that nobody else uses.
 struct Own(&'static Interner);

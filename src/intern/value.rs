@@ -71,7 +71,9 @@ impl<T> Internable for T {
     #[inline(always)]
     unsafe fn contents<'a>(entry: EntryPtr) -> &'a T {
         // SAFETY: the caller's entry is of this type and filled, and has a count for `'a`.
-        unsafe { value_ptr::<T>(entry).as_ref() }
+        let value = unsafe { value_ptr::<T>(entry) };
+        // SAFETY: as above.
+        unsafe { value.as_ref() }
     }
 }
 
@@ -89,8 +91,10 @@ struct BoxedBytes {
 /// and the entry is in the table.
 #[inline(always)]
 pub(super) unsafe fn bytes<'a>(entry: EntryPtr) -> &'a [u8] {
+    // SAFETY: entries stay mapped.
+    let header = unsafe { entry.0.as_ref() };
     // SAFETY: the caller's count or lock.
-    let len = unsafe { entry.0.as_ref().len() };
+    let len = unsafe { header.length() };
     if len == BOXED {
         // SAFETY: as the caller's.
         return unsafe { boxed_bytes(entry) };
@@ -100,6 +104,9 @@ pub(super) unsafe fn bytes<'a>(entry: EntryPtr) -> &'a [u8] {
 }
 
 /// As [`bytes`], for boxed ones.
+///
+/// # Safety
+/// As for [`bytes`], and the length says that they are boxed.
 #[cold]
 unsafe fn boxed_bytes<'a>(entry: EntryPtr) -> &'a [u8] {
     // SAFETY: the length says that the body is this.
@@ -164,7 +171,7 @@ impl<'a> NewBytes<'a> {
         // SAFETY: the caller owns the dead entry.
         unsafe { header.set_hash(hash) };
         // SAFETY: as above.
-        unsafe { header.set_len(len) };
+        unsafe { header.set_length(len) };
     }
 }
 
@@ -198,8 +205,10 @@ impl DeadBytes {
     /// # Safety
     /// The caller owns the dead entry, which holds bytes, and frees its block.
     pub(super) unsafe fn of(entry: EntryPtr) -> Self {
+        // SAFETY: entries stay mapped.
+        let header = unsafe { entry.0.as_ref() };
         // SAFETY: the caller owns the entry.
-        let len = unsafe { entry.0.as_ref().len() };
+        let len = unsafe { header.length() };
         if len == BOXED {
             // SAFETY: the length says that the body is this.
             let boxed = unsafe { entry.body().cast::<BoxedBytes>().read() };
@@ -281,8 +290,10 @@ impl<T> NewValue<T> {
             // SAFETY: the class has room for a pointer.
             Self::Boxed(value) => unsafe { entry.body().cast().write(Box::into_raw(value)) },
         }
+        // SAFETY: entries stay mapped.
+        let header = unsafe { entry.0.as_ref() };
         // SAFETY: the caller owns the dead entry.
-        unsafe { entry.0.as_ref().set_hash(hash) };
+        unsafe { header.set_hash(hash) };
     }
 }
 

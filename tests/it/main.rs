@@ -1,0 +1,3 @@
+//! The public interface, used from outside the crate.
+
+mod intern;
