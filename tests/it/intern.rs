@@ -114,10 +114,10 @@ fn i08_interned_strings_are_mortal() {
     drop(held);
     assert_eq!(intern::len(), before);
     assert!(intern::get(&name(5)).is_none());
-    // The blocks are used again.
+    // The blocks are used again, but for those that runs begun before still have to give.
     let again: Vec<_> = (0..100_000).map(|number| intern(&name(number))).collect();
     let used_again = again.iter().filter(|handle| ids.contains(&handle.id())).count();
-    assert!(used_again > 90_000, "{used_again} of 100000 blocks used again");
+    assert!(used_again > 50_000, "{used_again} of 100000 blocks used again");
 }
 
 #[test]
