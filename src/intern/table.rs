@@ -4,7 +4,9 @@
 //! A shard has one table per power of two, for ever: it grows and shrinks by moving to another of
 //! them, and clears the one it leaves. A table is a power of two of slots; a slot is empty or an
 //! entry's address under a tag of its hash; entries lie at or behind their home slot with no empty
-//! slot between (linear probing; a removal closes the gap by moving later entries back).
+//! slot between (linear probing; a removal closes the gap by moving later entries back). The three
+//! low bits, which addresses do not need, say how far: so a removal does not have to look at its
+//! neighbours' hashes, each a cache miss.
 //!
 //! 1. A reader loads the shard's [`View`] and probes. The table may be one that the shard has left,
 //!    that was cleared, or that is in use again: whatever the reader sees is empty, a tag that
@@ -37,8 +39,12 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const EMPTY: u64 = 0;
+/// The bits of a slot that are an address and a distance.
+const BELOW_TAG: u64 = (1 << 48) - 1;
+/// The bits of a slot that say how far from home it is; all of them: so far or farther.
+const DISTANCE: u64 = 7;
 /// The bits of a slot that are an address.
-const ADDRESS: u64 = (1 << 48) - 1;
+const ADDRESS: u64 = BELOW_TAG & !DISTANCE;
 /// The lowest tag bit is always set, so that an empty slot matches no tag.
 const TAG_MARK: u64 = 1 << 48;
 /// log2 of the smallest table.
@@ -49,7 +55,7 @@ const TWINS: usize = if cfg!(loom) { 1 } else { 8 };
 /// run of this length has a chance of 4e-9.
 const PROBES: usize = 512;
 
-/// One entry, as tables store it: its address, below 2^48.
+/// One entry, as tables store it: its address, a multiple of 8 below 2^48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry(pub u64);
 
@@ -202,7 +208,12 @@ pub trait Space {
 
 #[inline(always)]
 fn tag_of(hash: u64) -> u64 {
-    ((hash << 16) & !ADDRESS) | TAG_MARK
+    ((hash << 16) & !BELOW_TAG) | TAG_MARK
+}
+
+/// A slot at a distance from its home.
+fn at_distance(slot: u64, distance: usize) -> u64 {
+    (slot & !DISTANCE) | (distance as u64).min(DISTANCE)
 }
 
 /// How a probe ended.
@@ -236,10 +247,11 @@ fn probe<S: Space>(
         if slot == EMPTY {
             return Probe { found: None, flooded: twins > TWINS || step > PROBES };
         }
-        let entry = slot ^ tag;
-        if entry <= ADDRESS {
-            if accept(Entry(entry)) {
-                return Probe { found: Some(Entry(entry)), flooded: false };
+        let below = slot ^ tag;
+        if below <= BELOW_TAG {
+            let entry = Entry(below & ADDRESS);
+            if accept(entry) {
+                return Probe { found: Some(entry), flooded: false };
             }
             twins += 1;
         }
@@ -377,7 +389,7 @@ fn insert<S: Space>(
         return None;
     }
     let entry = make(&mut writer.blocks)?;
-    debug_assert!(entry.0 <= ADDRESS && entry.0 != 0, "{entry:?} does not fit a slot");
+    debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
     let table = space.view(hash).current();
     let home = if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash };
     space.header(entry).count.publish(immortal);
@@ -440,11 +452,12 @@ fn home_of<S: Space>(space: &S, table: Table, slot: u64) -> u64 {
 fn place<S: Space>(space: &S, table: Table, home: u64, slot: u64) {
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let mut at = home as usize & mask;
+    let (mut at, mut distance) = (home as usize & mask, 0);
     while slots[at].load(Ordering::Relaxed) != EMPTY {
         at = (at + 1) & mask;
+        distance += 1;
     }
-    slots[at].store(slot, Ordering::Release);
+    slots[at].store(at_distance(slot, distance), Ordering::Release);
 }
 
 /// Removes a dead entry from its shard's table; `then` frees its block, still under the lock, or
@@ -491,15 +504,25 @@ fn take_out<S: Space>(space: &S, table: Table, entry: Entry, home: u64) -> bool 
         if slot == EMPTY {
             break;
         }
-        let home = home_of(space, table, slot) as usize;
-        if next.wrapping_sub(home) & mask >= next.wrapping_sub(gap) & mask {
-            slots[gap].store(slot, Ordering::Release);
+        let (distance, step) =
+            (distance_of(space, table, slot, next), next.wrapping_sub(gap) & mask);
+        if distance >= step {
+            slots[gap].store(at_distance(slot, distance - step), Ordering::Release);
             gap = next;
             moved = true;
         }
     }
     slots[gap].store(EMPTY, Ordering::Relaxed);
     moved
+}
+
+/// How far the entry in slot `at` is from its home.
+fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize {
+    let distance = slot & DISTANCE;
+    if distance < DISTANCE {
+        return distance as usize;
+    }
+    at.wrapping_sub(home_of(space, table, slot) as usize) & (table.length() - 1)
 }
 
 /// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
@@ -523,6 +546,7 @@ pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
         }
         let home = home_of(space, table, slot) as usize & (slots.len() - 1);
         let distance = at.wrapping_sub(home) & (slots.len() - 1);
+        assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
         for step in 0..distance {
             let between = (home + step) & (slots.len() - 1);
             assert_ne!(slots[between].load(Ordering::Relaxed), EMPTY, "a gap before slot {at}");

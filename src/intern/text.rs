@@ -124,10 +124,10 @@ fn look_up(
 ) -> Result<EntryPtr, OutOfMemory> {
     let interner = global.get().or_else(|| global.get_or_map()).ok_or(OutOfMemory)?;
     let hash = interner.hash_bytes(bytes);
-    interner
-        .look_up_bytes(bytes, hash)
-        .or_else(|| interner.insert_bytes(bytes, hash, immortal()))
-        .ok_or(OutOfMemory)
+    match interner.look_up_bytes(bytes, hash) {
+        Some(entry) => Ok(entry),
+        None => interner.insert_bytes(bytes, hash, immortal()).ok_or(OutOfMemory),
+    }
 }
 
 fn look_up_only(global: &Global, bytes: &[u8]) -> Option<EntryPtr> {
