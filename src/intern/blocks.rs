@@ -197,8 +197,9 @@ struct Class {
     runs: *mut RunHead,
     live: usize,
     free_blocks: usize,
-    /// Free blocks that the last reclaim left.
+    /// Free blocks that the last reclaim left, and live ones.
     kept: usize,
+    lived: usize,
     purged_pages: usize,
 }
 
@@ -246,10 +247,41 @@ impl ShardMemory {
         class.free = block.as_ptr();
         class.free_blocks += 1;
         class.live -= 1;
-        let enough = MIN_RECLAIM.div_ceil(size) + 2 * class.kept;
-        if class.free_blocks >= enough && class.free_blocks >= class.live {
+        if class.may_reclaim(size) {
             class.reclaim(size);
         }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl ShardMemory {
+    /// Whether each class keeps its rules: free blocks are dead, on no purged page, and as many as
+    /// are counted, like the purged pages. The shard's lock is held.
+    ///
+    /// # Panics
+    /// If not.
+    pub(super) fn check_invariants(&self) {
+        for class in &self.classes {
+            let (mut block, mut free) = (class.free, 0);
+            while let Some(listed) = NonNull::new(block) {
+                // SAFETY: a free block is mapped.
+                let header = unsafe { listed.as_ref() };
+                assert_eq!(header.count.get(), Some(0), "a free block lives");
+                // SAFETY: heads are readable; those of starters do not change.
+                let head = unsafe { RunHead::of(listed).as_ref() };
+                let page = listed.addr().get() % RUN / PAGE;
+                assert_eq!(head.purged >> page & 1, 0, "a free block on purged page {page}");
+                block = link_of(listed);
+                free += 1;
+            }
+            assert_eq!(free, class.free_blocks, "blocks on the free list and counted");
+            assert_eq!(class.count_purged(), class.purged_pages, "pages purged and counted");
+        }
+    }
+
+    /// Pages that were given back and not carved again.
+    pub(super) fn purged_pages(&self) -> usize {
+        self.classes.iter().map(|class| class.purged_pages).sum()
     }
 }
 
@@ -307,6 +339,13 @@ impl Class {
         })
     }
 
+    #[cfg(any(test, fuzzing))]
+    fn count_purged(&self) -> usize {
+        // SAFETY: heads of this shard's runs are used under its lock only.
+        let purged = |run: NonNull<RunHead>| unsafe { (*run.as_ptr()).purged };
+        self.runs().map(|run| purged(run).count_ones() as usize).sum()
+    }
+
     /// Takes up one purged page; there is one.
     fn carve_again(&mut self, size: usize) {
         for run in self.runs() {
@@ -324,9 +363,16 @@ impl Class {
         debug_assert!(false, "{} purged pages, none found", self.purged_pages);
     }
 
+    /// Whether looking for pages is worth a walk over the free list: most blocks are free, and since
+    /// the last walk their number doubled; or an eighth of those that lived then is left, whose pages
+    /// may be free now.
+    fn may_reclaim(&self, size: usize) -> bool {
+        let enough = MIN_RECLAIM.div_ceil(size);
+        let doubled = self.free_blocks >= enough + 2 * self.kept && self.free_blocks >= self.live;
+        doubled || (self.free_blocks >= enough && self.live * 8 < self.lived)
+    }
+
     /// Gives the pages that only free blocks touch back to the system.
-    ///
-    /// Costs a walk over the free list, at most a few times as long as the frees since the last.
     #[cold]
     fn reclaim(&mut self, size: usize) {
         for run in self.runs() {
@@ -343,6 +389,7 @@ impl Class {
             self.runs().for_each(purge);
         }
         self.kept = self.free_blocks;
+        self.lived = self.live;
     }
 
     /// Counts the free blocks of each page.

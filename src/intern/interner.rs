@@ -212,11 +212,21 @@ impl Interner {
         self.views.iter().filter(|view| view.acquire().is_keyed()).count()
     }
 
-    /// The rules of all shards' tables.
+    /// Pages of entries that were given back and not used again.
+    #[cfg(test)]
+    pub(super) fn purged_pages(&self) -> usize {
+        // SAFETY: the lock of the shard is held.
+        let purged = |memory: &mut NonNull<ShardMemory>| unsafe { memory.as_ref() }.purged_pages();
+        self.shards.iter().map(|shard| shard.with_blocks(purged)).sum()
+    }
+
+    /// The rules of all shards' tables and blocks.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check_invariants(&self) {
-        for number in 0..SHARDS as u64 {
-            table::check_invariants(self, number << (u64::BITS - SHARD_BITS));
+        for (number, shard) in self.shards.iter().enumerate() {
+            table::check_invariants(self, (number as u64) << (u64::BITS - SHARD_BITS));
+            // SAFETY: the lock of the shard is held.
+            shard.with_blocks(|memory| unsafe { memory.as_ref() }.check_invariants());
         }
     }
 }

@@ -72,6 +72,36 @@ fn tables_grow_and_shrink() {
 }
 
 #[test]
+fn pages_go_back_and_come_again() {
+    let own = Own::new();
+    let text = |number: usize| "x".repeat(number % 2 * 40) + &number.to_string();
+    let fill = || (0..100_000).map(|number| own.intern(&text(number))).collect::<Vec<_>>();
+    let held = fill();
+    assert_eq!(own.0.purged_pages(), 0);
+    // In another order than they were made, so that pages empty slowly.
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (number, handle) in held.into_iter().enumerate() {
+        if number % 2 == 0 { even.push(handle) } else { odd.push(handle) }
+    }
+    drop(even);
+    own.0.check_invariants();
+    for (at, handle) in odd.iter().enumerate() {
+        assert_eq!(&**handle, text(2 * at + 1).as_bytes());
+    }
+    drop(odd);
+    own.0.check_invariants();
+    // 100,000 entries of 24 and 64 bytes make 1070 pages; a class keeps a few in each shard.
+    let purged = own.0.purged_pages();
+    assert!(purged > 700, "{purged} pages went back");
+    let again = fill();
+    own.0.check_invariants();
+    for (number, handle) in again.iter().enumerate() {
+        assert_eq!(&**handle, text(number).as_bytes());
+    }
+    assert!(own.0.purged_pages() < purged / 2, "purged pages are used again");
+}
+
+#[test]
 fn chosen_hashes_meet_a_keyed_table() {
     let own = Own::new();
     let held: Vec<_> =
