@@ -1,8 +1,8 @@
 //! The count of an entry against its last drop and the next life of its block.
 //!
 //! Tried, one at a time in `src/intern/entry.rs`; each makes a model here fail:
-//! - orderings made Relaxed: `publish`, `try_increment`, `decrement`; the fences after the last
-//!   decrement and for immortals left out;
+//! - orderings made Relaxed: `publish`, `try_increment`, `decrement`, the loads after the last
+//!   decrement and of immortals;
 //! - rules: a count taken from zero; a last drop that is not noticed.
 #![cfg(loom)]
 

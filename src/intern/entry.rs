@@ -23,12 +23,15 @@
 //! # Orderings
 //! - `publish` is a Release and a successful `try_increment` an Acquire: the contents were written
 //!   before they are compared. That holds for a stale reader too, whose slot is of an earlier life
-//!   of the entry and orders nothing. For immortals, which are not written, a fence does it.
-//! - `decrement` is a Release, and an Acquire fence follows the last one: all reading of the
-//!   contents by other handles came before the contents are destroyed.
+//!   of the entry and orders nothing. For immortals, which are not written, an Acquire load does it.
+//! - `decrement` is a Release, and an Acquire load follows the last one: all reading of the contents
+//!   by other handles came before the contents are destroyed. (A fence would do; ThreadSanitizer
+//!   does not know fences.)
+//! - After `publish` the count changes by read-modify-write only, so that whoever reads any later
+//!   count with Acquire is ordered behind all Releases before.
 //! - `increment` is Relaxed: its caller has a count, so nothing can happen to the entry.
 
-use crate::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// Counts from here up are immortal.
@@ -105,12 +108,10 @@ impl Count {
     /// Makes a count that is immortal, or nearly so, immortal for good.
     #[cold]
     fn saturate(&self) -> bool {
-        // Two billion handles would have to go between the caller's load and this store for the
-        // entry to be dead here.
-        if self.0.load(Ordering::Relaxed) < IMMORTAL_FROM {
-            self.0.store(IMMORTAL, Ordering::Relaxed);
+        // Two billion handles would have to go since the caller's load for the entry to be dead here.
+        if self.0.load(Ordering::Acquire) < IMMORTAL_FROM {
+            self.0.fetch_max(IMMORTAL, Ordering::Relaxed);
         }
-        fence(Ordering::Acquire);
         true
     }
 
@@ -125,7 +126,8 @@ impl Count {
         if before != 1 {
             return false;
         }
-        fence(Ordering::Acquire);
+        let zero = self.0.load(Ordering::Acquire);
+        debug_assert_eq!(zero, 0, "zero is final until the owner fills the entry");
         true
     }
 
