@@ -155,7 +155,7 @@ fn function_locals() -> bool {
         seen.set(heap::allocated_blocks());
         let places = [&raw const a as usize, &raw const b as usize, &raw const c as usize];
         println!("   a, b and c lie on the stack at {places:x?}");
-        let near = |place: &usize| place.abs_diff(&raw const places as usize) < 4096;
+        let near = |place: &usize| place.abs_diff(&raw const places as usize) < 64 << 10;
         places.iter().all(near)
     };
     let on_stack = func();

@@ -10,6 +10,8 @@ compile_error!(
 // So that the paths `hoopsnake::…` in the derive's output also resolve inside this crate's own tests.
 extern crate self as hoopsnake;
 
+extern crate alloc;
+
 // The layers, lowest first. Each uses those above its line and nothing below (tests/tidy.rs).
 
 // Sizes, bit arithmetic, aborting; depends on nothing in the crate.
@@ -54,9 +56,11 @@ pub use hoopsnake_derive::Trace;
 // Canonical values.
 pub mod intern;
 
+// The protocols, for loom-tests.
 #[cfg(loom)]
 pub mod model;
 
-#[cfg(any(test, fuzzing))]
+// What unit tests and fuzz targets share.
+#[cfg(all(any(test, fuzzing), not(loom)))]
 #[doc(hidden)]
 pub mod checkers;

@@ -1,9 +1,9 @@
 //! Checkers that unit tests and fuzz targets share: each plays a program given as bytes against an
 //! oracle and panics on the first difference.
 
-#[cfg(not(loom))]
 pub mod graph_ops;
 pub mod heap_ops;
+pub mod intern_ops;
 
 /// Reads a program from bytes; an exhausted one reads as zeroes.
 #[derive(Debug)]

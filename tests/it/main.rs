@@ -6,5 +6,6 @@ mod cycle;
 mod deep;
 #[cfg(feature = "derive")]
 mod derive;
+mod intern;
 mod rc;
 mod support;

@@ -1,0 +1,106 @@
+//! The global interners: one for text, one for bytes, one for each type of values.
+//!
+//! Statics cannot be generic on stable Rust, so the interner of a type is found by its `TypeId` in
+//! a small table of lists that only grows: two or three loads once the compiler has folded the
+//! constant hash.
+//!
+//! # Orderings
+//! An interner is mapped and filled before its address is stored with Release; readers load with
+//! Acquire. Lists are changed under one lock, and read without.
+
+use super::interner::{Contents, Interner};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use core::any::TypeId;
+use core::hash::{Hash, Hasher};
+use core::ptr::{NonNull, null_mut};
+
+const LISTS: usize = 64;
+
+/// The interner of `str`.
+pub(super) static STRINGS: Global = Global(AtomicPtr::new(null_mut()));
+/// The interner of `[u8]`.
+pub(super) static BYTES: Global = Global(AtomicPtr::new(null_mut()));
+static TYPES: [AtomicPtr<Interner>; LISTS] = [const { AtomicPtr::new(null_mut()) }; LISTS];
+static GROW: Mutex<()> = Mutex::new(());
+
+/// An interner of bytes that is mapped when it is first needed, and never unmapped.
+#[derive(Debug)]
+pub(super) struct Global(AtomicPtr<Interner>);
+
+impl Global {
+    /// The interner, if it exists by now.
+    #[inline(always)]
+    pub(super) fn get(&self) -> Option<&'static Interner> {
+        // SAFETY: null or an interner that is filled and never unmapped.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The interner. `None` when memory is refused.
+    #[cold]
+    pub(super) fn get_or_map(&self) -> Option<&'static Interner> {
+        let _lock = GROW.lock();
+        if let Some(interner) = self.get() {
+            return Some(interner);
+        }
+        let interner = Interner::map(Contents::Bytes, null_mut())?;
+        self.0.store(interner.as_ptr(), Ordering::Release);
+        self.get()
+    }
+}
+
+/// The interner of a type, if it exists by now.
+#[inline]
+pub(super) fn of<T: 'static>() -> Option<&'static Interner> {
+    let wanted = TypeId::of::<T>();
+    let mut next = TYPES[list_of(wanted)].load(Ordering::Acquire);
+    // SAFETY: null or an interner that is filled and never unmapped.
+    while let Some(interner) = unsafe { next.as_ref() } {
+        match interner.contents {
+            Contents::Values { of, .. } if of == wanted => return Some(interner),
+            _ => next = interner.next,
+        }
+    }
+    None
+}
+
+/// The interner of a type. `None` when memory is refused.
+#[cold]
+pub(super) fn of_or_map<T: 'static>() -> Option<&'static Interner> {
+    let _lock = GROW.lock();
+    if let Some(interner) = of::<T>() {
+        return Some(interner);
+    }
+    let list = &TYPES[list_of(TypeId::of::<T>())];
+    let interner = Interner::map(Contents::of::<T>(), list.load(Ordering::Relaxed))?;
+    list.store(NonNull::as_ptr(interner), Ordering::Release);
+    of::<T>()
+}
+
+/// A `TypeId` is a hash already: the list is chosen by what it feeds a hasher.
+#[inline]
+fn list_of(id: TypeId) -> usize {
+    let mut fed = Fed(0);
+    id.hash(&mut fed);
+    (fed.0 % LISTS as u64) as usize
+}
+
+struct Fed(u64);
+
+impl Hasher for Fed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+}
