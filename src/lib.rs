@@ -42,7 +42,7 @@ mod rc;
 #[cfg(not(loom))]
 pub use rc::{
     Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer,
-    Untraced, Weak, gc,
+    Untraced, Weak, finalizer, gc,
 };
 
 /// What `#[derive(Trace)]` writes into its output.
