@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example tour`. Each scene computes what it prints and says whether it shows
 //! what it claims; the program exits with 1 if one does not.
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;

@@ -29,7 +29,7 @@ impl<'a> Program<'a> {
 
     /// The next number below `limit`, which is at most 65536.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        let number = usize::from(self.byte()) << 8 | usize::from(self.byte());
-        number * limit >> 16
+        let number = (usize::from(self.byte()) << 8) | usize::from(self.byte());
+        (number * limit) >> 16
     }
 }

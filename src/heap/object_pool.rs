@@ -9,6 +9,9 @@
 //! Object pools stay with their thread until it ends; then those with live objects are *retired*: late
 //! drops from that thread's last destructors are plain writes into them. What is still live after that
 //! is leaked, visibly.
+//!
+//! # Orderings
+//! Relaxed, as in `pool.rs`: all of a pool's fields are its thread's.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -109,7 +112,6 @@ impl ObjectClass {
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
-    state: Cell<*mut ()>,
     /// Traced pools that blocks were handed out of since the last `take_recent`.
     recent: Cell<Option<PoolRef>>,
     /// Whether pools that become empty stay for the moment, and whether some did.
@@ -121,7 +123,6 @@ impl ObjectState {
     pub(super) const fn new() -> ObjectState {
         ObjectState {
             countdown: Cell::new(0),
-            state: Cell::new(ptr::null_mut()),
             recent: Cell::new(None),
             holding: Cell::new(false),
             emptied: Cell::new(false),
@@ -131,7 +132,6 @@ impl ObjectState {
     /// Forgets everything: the thread ends.
     pub(super) fn reset(&self) {
         self.countdown.set(0);
-        self.state.set(ptr::null_mut());
         self.recent.set(None);
         self.holding.set(false);
         self.emptied.set(false);
@@ -193,19 +193,6 @@ impl ObjectHeap {
     #[inline(always)]
     pub(crate) fn countdown(&self) -> &Cell<i64> {
         &self.0.objects.countdown
-    }
-
-    /// The collector's state for this thread; null at first, and on the static heaps.
-    #[inline(always)]
-    pub(crate) fn state(&self) -> *mut () {
-        self.0.objects.state.get()
-    }
-
-    /// Remembers the collector's state; without effect on the static heaps.
-    pub(crate) fn set_state(&self, state: *mut ()) {
-        if self.0.is_own() {
-            self.0.objects.state.set(state);
-        }
     }
 
     /// A free block: the address of its count word, which reads 0. Its side bits are 0. `None`: out of
