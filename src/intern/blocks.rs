@@ -467,8 +467,11 @@ fn purge(run: NonNull<RunHead>) {
         let pages = (left >> first).trailing_ones();
         // SAFETY: the page lies in the run.
         let start = unsafe { base.add(first as usize * PAGE) };
-        // SAFETY: committed pages of our reservation, in which no block is live or listed.
-        unsafe { os::purge(start, pages as usize * PAGE) };
+        // Elsewhere a purge is a fill with zeroes, under the eyes of readers and for nothing.
+        if os::LAZY {
+            // SAFETY: committed pages of our reservation, in which no block is live or listed.
+            unsafe { os::purge(start, pages as usize * PAGE) };
+        }
         left &= !(((1 << pages) - 1) << first);
     }
 }

@@ -268,12 +268,14 @@ fn threads_end_with_handles() {
 
 #[test]
 fn immortals_stay() {
-    let first = intern("immortal, soon").id();
-    let handle = intern("immortal, soon");
-    let before = super::len();
+    let own = Own::new();
+    let handle = own.intern("immortal, soon");
+    let id = handle.id();
+    assert_eq!((own.0.len(), handle.is_immortal()), (1, false));
     handle.make_immortal();
     handle.make_immortal();
-    assert!(before > super::len() || handle.is_immortal());
+    assert_eq!((own.0.len(), handle.is_immortal()), (0, true));
     drop(handle);
-    assert!(super::get("immortal, soon").is_some_and(|handle| handle.is_immortal()), "{first:#x}");
+    assert_eq!(own.intern("immortal, soon").id(), id);
+    own.0.check_invariants();
 }
