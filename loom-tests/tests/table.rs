@@ -301,6 +301,7 @@ fn reader_against_a_closing_gap() {
             model.release(first);
             let found = reader.join().unwrap();
             assert_eq!(found, second, "two live entries of one key");
+            table::check_invariants(&*model, 0);
             model.release(second);
             model.release(found);
             model.finish();
