@@ -4,7 +4,7 @@
 //! - orderings made Relaxed: slots loaded by a reader, stored by `place`, stored by `take_out`; the
 //!   view loaded, stored; `changes` loaded, stored;
 //! - rules: contents compared before they are counted; counted first under the lock, and given back
-//!   there (a deadlock); no second probe under the lock; a block freed before its slot is removed; a
+//!   there (a deadlock); a distance that a moved entry keeps; no second probe under the lock; a block freed before its slot is removed; a
 //!   gap left open; the table that was left not cleared; home slots of a keyed table by the plain
 //!   hash; insertions, moved entries or moves to another table not counted as changes; a value
 //!   inserted whatever changed.
@@ -301,6 +301,7 @@ fn reader_against_a_closing_gap() {
             model.release(first);
             let found = reader.join().unwrap();
             assert_eq!(found, second, "two live entries of one key");
+            table::check_invariants(&*model, 0);
             model.release(second);
             model.release(found);
             model.finish();

@@ -4,9 +4,8 @@
 //! a small table of lists that only grows: two or three loads once the compiler has folded the
 //! constant hash.
 //!
-//! # Orderings
-//! An interner is mapped and filled before its address is stored with Release; readers load with
-//! Acquire. Lists are changed under one lock, and read without.
+//! Lists are changed under one lock and read without: an interner is filled before its address is
+//! stored with Release, and never goes away.
 
 use super::interner::{Contents, Interner};
 use crate::sync::Mutex;

@@ -32,7 +32,12 @@
 //!   panic. A chain of interned values of any length drops without recursion.
 //! - Works with any global allocator, in destructors of thread-locals, and at exit. Entries and
 //!   tables are mapped from the system; only values above about 1 KiB are boxed.
-//! - Memory goes back page by page; addresses never do.
+//! - Memory goes back page by page; addresses never do. A page goes when its last entry does; each
+//!   size of entries keeps a page or two in each of 64 shards.
+//!
+//! # Costs
+//! The first text takes 24 KiB, a thousand short ones 250 KiB, ten million 56 bytes each (with 22 of
+//! text); when one in a thousand of those is left they hold 27 MiB, when none is, 3 MiB.
 
 #[cfg(not(loom))]
 mod entry;

@@ -216,47 +216,42 @@ fn at_distance(slot: u64, distance: usize) -> u64 {
     (slot & !DISTANCE) | (distance as u64).min(DISTANCE)
 }
 
-/// How a probe ended.
-struct Probe {
-    found: Option<Entry>,
-    /// Whether it met so much in vain that the shard must be flooded.
-    flooded: bool,
-}
-
-/// Offers `accept` the entries of the tag of `hash`, from the slot `home` on.
+/// The entries of one tag, from a home slot on to the first empty one.
 ///
 /// The tag's bits are not those that choose slot (low) or shard (high).
-#[inline(always)]
-fn probe<S: Space>(
-    space: &S,
-    table: Table,
-    home: u64,
-    hash: u64,
-    order: Ordering,
-    mut accept: impl FnMut(Entry) -> bool,
-) -> Probe {
-    let slots = space.slots(table);
-    debug_assert_eq!(slots.len(), table.length());
-    let mask = slots.len() - 1;
-    let tag = tag_of(hash);
-    let mut twins = 0;
-    for step in 0..slots.len() {
-        let at = (home as usize).wrapping_add(step) & mask;
-        // SAFETY: `at` is masked by the length, a power of two, less one.
-        let slot = unsafe { slots.get_unchecked(at) }.load(order);
-        if slot == EMPTY {
-            return Probe { found: None, flooded: twins > TWINS || step > PROBES };
-        }
-        let below = slot ^ tag;
-        if below <= BELOW_TAG {
-            let entry = Entry(below & ADDRESS);
-            if accept(entry) {
-                return Probe { found: Some(entry), flooded: false };
-            }
-            twins += 1;
-        }
+struct Probe<'a> {
+    slots: &'a [AtomicU64],
+    home: usize,
+    tag: u64,
+    steps: usize,
+}
+
+impl<'a> Probe<'a> {
+    #[inline(always)]
+    fn new<S: Space>(space: &'a S, table: Table, home: u64, hash: u64) -> Self {
+        let slots = space.slots(table);
+        debug_assert_eq!(slots.len(), table.length());
+        Self { slots, home: home as usize, tag: tag_of(hash), steps: 0 }
     }
-    Probe { found: None, flooded: false }
+
+    /// The next entry. Whatever other threads store, the end comes after as many slots as there are.
+    #[inline(always)]
+    fn next(&mut self, order: Ordering) -> Option<Entry> {
+        while self.steps < self.slots.len() {
+            let at = self.home.wrapping_add(self.steps) & (self.slots.len() - 1);
+            // SAFETY: `at` is masked by the length, a power of two, less one.
+            let slot = unsafe { self.slots.get_unchecked(at) }.load(order);
+            if slot == EMPTY {
+                break;
+            }
+            self.steps += 1;
+            let below = slot ^ self.tag;
+            if below <= BELOW_TAG {
+                return Some(Entry(below & ADDRESS));
+            }
+        }
+        None
+    }
 }
 
 /// Looks for an entry without a lock, and takes a count of it. `None` says little: see the protocol.
@@ -271,19 +266,40 @@ pub fn look_up<S: Space>(
 ) -> Option<Entry> {
     let table = space.view(hash).acquire();
     let home = if table.is_keyed() { keyed_home() } else { hash };
-    probe(space, table, home, hash, Ordering::Acquire, |entry| {
-        if !space.header(entry).count.try_increment() {
-            return false;
+    let mut probe = Probe::new(space, table, home, hash);
+    // Of 32,768 entries that are met on the way, one has the tag by chance.
+    let first = probe.next(Ordering::Acquire)?;
+    if take(space, first, &matches) { Some(first) } else { look_on(space, probe, matches) }
+}
+
+/// As [`look_up`], behind the first entry of the tag.
+#[cold]
+fn look_on<S: Space>(
+    space: &S,
+    mut probe: Probe<'_>,
+    matches: impl Fn(Entry) -> bool,
+) -> Option<Entry> {
+    while let Some(entry) = probe.next(Ordering::Acquire) {
+        if take(space, entry, &matches) {
+            return Some(entry);
         }
-        // Gives the count back also when a user's comparison panics.
-        let counted = Counted { space, entry };
-        let matched = matches(entry);
-        if matched {
-            core::mem::forget(counted);
-        }
-        matched
-    })
-    .found
+    }
+    None
+}
+
+/// Takes a count of an entry if it lives and matches: counts first, then compares.
+#[inline(always)]
+fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> bool {
+    if !space.header(entry).count.try_increment() {
+        return false;
+    }
+    // Gives the count back, also when a user's comparison panics.
+    let counted = Counted { space, entry };
+    let matched = matches(entry);
+    if matched {
+        core::mem::forget(counted);
+    }
+    matched
 }
 
 /// A count that is given back when dropped.
@@ -310,11 +326,10 @@ pub fn look_up_or_insert<S: Space>(
     make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
 ) -> Option<Entry> {
     let mut writer = space.shard(hash).writer.lock();
-    let probed = probe_locked(space, hash, &keyed_home, matches);
-    if probed.found.is_some() {
-        return probed.found;
+    match probe_locked(space, hash, keyed_home, matches) {
+        Ok(found) => Some(found),
+        Err(flooded) => insert(space, &mut writer, hash, flooded, immortal, make),
     }
-    insert(space, &mut writer, hash, probed.flooded, immortal, make)
 }
 
 /// Looks for an entry under the lock, so that `None` is certain. Nothing may be user code.
@@ -325,21 +340,28 @@ pub fn look_up_locked<S: Space>(
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
     let _writer = space.shard(hash).writer.lock();
-    probe_locked(space, hash, &keyed_home, matches).found
+    probe_locked(space, hash, keyed_home, matches).ok()
 }
 
-/// Compares first, then counts; a dying entry is none.
+/// Compares first, then counts; a dying entry is none. The error: whether the shard is flooded.
+#[inline]
 fn probe_locked<S: Space>(
     space: &S,
     hash: u64,
-    keyed_home: &impl Fn() -> u64,
+    keyed_home: impl Fn() -> u64,
     matches: impl Fn(Entry) -> bool,
-) -> Probe {
+) -> Result<Entry, bool> {
     let table = space.view(hash).current();
     let home = if table.is_keyed() { keyed_home() } else { hash };
-    probe(space, table, home, hash, Ordering::Relaxed, |entry| {
-        matches(entry) && space.header(entry).count.try_increment()
-    })
+    let mut probe = Probe::new(space, table, home, hash);
+    let mut twins = 0;
+    while let Some(entry) = probe.next(Ordering::Relaxed) {
+        if matches(entry) && space.header(entry).count.try_increment() {
+            return Ok(entry);
+        }
+        twins += 1;
+    }
+    Err(twins > TWINS || probe.steps > PROBES)
 }
 
 /// Why nothing was inserted.

@@ -1,8 +1,9 @@
 //! Interning: the cases I and X20 of CPython's behaviour, from outside the crate.
 
+use core::hash::BuildHasher;
 use hoopsnake::intern::{self, Int, Interned, OutOfMemory, intern, intern_bytes};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::sync::{Barrier, Mutex, MutexGuard};
 
 /// The global interner is one: tests that intern text take turns, so that entries can be counted.
