@@ -30,6 +30,7 @@ pub mod heap;
 pub use heap::PoolAlloc;
 
 // What a counted object is, without its type.
+#[cfg(not(loom))]
 mod object;
 
 // Trial deletion over erased objects.

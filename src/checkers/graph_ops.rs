@@ -85,6 +85,8 @@ struct Body {
     own: Vec<Any>,
     /// What the finalizer does.
     finale: Cell<u8>,
+    /// Somebody has `&mut`.
+    edited: bool,
     probe: Probe,
 }
 
@@ -106,6 +108,7 @@ enum AnyWeak {
 // SAFETY: both fields with edges, once each; no `Drop`.
 unsafe impl Trace for Body {
     fn trace(&self, tracer: &mut Tracer<'_>) {
+        assert!(!self.edited, "{} is looked at while somebody edits it", self.probe.id);
         self.cells.trace(tracer);
         self.own.trace(tracer);
     }
@@ -175,7 +178,7 @@ impl Any {
         world.models.borrow_mut().push(model);
         let probe = Probe { id, world: world.clone(), neighbour: RefCell::new(None) };
         let (cells, own, finale) = (RefCell::default(), Vec::new(), Cell::new(3));
-        let body = Body { cells, own, finale, probe };
+        let body = Body { cells, own, finale, edited: false, probe };
         if finalizable {
             Any::Final(Cc::new(Final(body)))
         } else {
@@ -325,6 +328,7 @@ impl Player<'_> {
         let (id, other) = (node.id(), self.roots.last().cloned());
         let world = self.world.clone();
         if let Some(body) = node.get_mut() {
+            body.edited = true;
             if let Some(other) = other {
                 world.with(id, |model| model.own.push(other.id()));
                 body.own.push(other);
@@ -339,6 +343,7 @@ impl Player<'_> {
                 drop(body.own.remove(0));
             }
             gc::collect();
+            body.edited = false;
         }
         self.roots.push(node);
     }

@@ -257,7 +257,11 @@ impl Graph for Candidates {
 
     #[inline(always)]
     fn explain(&self, target: ObjectRef) -> bool {
-        let Some((side, trial)) = candidate(target) else { return false };
+        let Some((side, trial)) = candidate(target) else {
+            // If the source is garbage the edge is dropped soon: its count is fetched now.
+            target.prefetch();
+            return false;
+        };
         trial.set(trial.get().wrapping_sub(1));
         side.has(Word::Skipped) && side.take(Word::Skipped)
     }

@@ -19,13 +19,10 @@
 //! - [`deferred`]: drops nest to a bounded depth.
 //! - [`death`]: what happens when the last handle is gone.
 
-#[cfg(not(loom))]
 pub(crate) mod death;
-#[cfg(not(loom))]
 pub(crate) mod deferred;
 pub(crate) mod erased;
 pub(crate) mod header;
-#[cfg(not(loom))]
 pub(crate) mod side;
 pub(crate) mod trace;
 pub(crate) mod vtable;

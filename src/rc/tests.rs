@@ -8,7 +8,7 @@ use crate::object::header::{self, TRACED};
 /// Sets the strong count of an object.
 fn set_strong<T: ?Sized>(cc: &Cc<T>, strong: u64, flags: u64) {
     let one = header::live(0);
-    RawCc::object(cc).header().set_word(one * strong | flags);
+    RawCc::object(cc).header().set_word((one * strong) | flags);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn x17_an_immortal_object_survives_its_handles_and_the_collector() {
 fn weak_counts_saturate() {
     let leaf = Cc::new(7u8);
     let weak = Cc::downgrade(&leaf);
-    let full = header::live(0) | header::unborn(0) * 0xFF_FFFF;
+    let full = header::live(0) | (header::unborn(0) * 0xFF_FFFF);
     RawCc::object(&leaf).header().set_word(full);
     let more = [weak.clone(), weak.clone()];
     assert_eq!(Cc::weak_count(&leaf), 0xFF_FFFF);

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use hoopsnake::{Cc, Untraced, Weak, gc};
+use hoopsnake::{Cc, Trace, TraceInfo, Tracer, Untraced, Weak, gc};
 
 use crate::support::{Actor, Drops, Node, Probe, fresh, ring, trace};
 
@@ -77,6 +77,42 @@ fn get_mut_against_a_run() {
         assert_eq!(drops.count(), 4);
         assert_eq!(gc::collect(), 0);
     }
+}
+
+/// Condition 3 itself: nobody looks at what somebody edits, however the access was gained.
+#[test]
+fn nobody_looks_at_what_is_edited() {
+    #[derive(Clone)]
+    struct Edited {
+        now: bool,
+        edges: Vec<Cc<Node>>,
+    }
+    // SAFETY: the edges, once each.
+    unsafe impl Trace for Edited {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            assert!(!self.now, "looked at in the middle of an edit");
+            self.edges.trace(tracer);
+        }
+    }
+    impl TraceInfo for Edited {}
+    fresh();
+    let mut edited = Cc::new(Edited { now: false, edges: vec![Node::new(0)] });
+    let edit = |value: &mut Edited| {
+        value.now = true;
+        gc::collect_generation(gc::Generation::Young);
+        gc::collect();
+        value.now = false;
+    };
+    edit(Cc::get_mut(&mut edited).expect("alone"));
+    edit(Cc::make_mut(&mut edited));
+    let shared = edited.clone();
+    edit(Cc::make_mut(&mut edited));
+    drop(shared);
+    let weak = Cc::downgrade(&edited);
+    edit(Cc::make_mut(&mut edited));
+    assert!(weak.upgrade().is_none());
+    edit(Cc::get_mut(&mut edited).expect("alone"));
+    assert_eq!(edited.edges.len(), 1);
 }
 
 /// The same with the runs that begin by themselves.

@@ -237,3 +237,16 @@ fn more_edges_than_a_batch() {
     outside[31] = 1;
     check(edges, &outside, (1 << n) - 1, 0);
 }
+
+/// A hidden node that edges of an earlier batch lead to is not skipped when its turn comes.
+#[test]
+fn hidden_nodes_that_were_reached_before_their_turn() {
+    let last = 59;
+    let mut edges: Vec<_> = (0..last).map(|_| (0..last).collect::<Vec<_>>()).collect();
+    edges[0].insert(0, last);
+    edges.push(vec![0]);
+    let model = Model::new(edges, &[0; 60], (1 << 60) - 1);
+    model.headers[last].make_exclusive();
+    keep_the_living(&model).expect("the edges are right");
+    assert_eq!(model.candidates.get(), (1 << 60) - 1, "all garbage");
+}
