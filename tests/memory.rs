@@ -1,6 +1,5 @@
 //! Resident memory: cases H09 and H11 of `python.md`, in a process that does nothing else.
 #![cfg(all(target_os = "linux", not(sanitized)))]
-#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 use std::sync::Mutex;
 

@@ -226,18 +226,6 @@ impl ObjectHeap {
         unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
     }
 
-    /// [`free`](Self::free) where the class is known: no look at the pool's shape.
-    ///
-    /// # Safety
-    /// As `free`; the block was allocated with this class.
-    #[inline(always)]
-    pub(crate) unsafe fn free_class(header: NonNull<u64>, class: ObjectClass) {
-        // SAFETY: objects lie in arenas.
-        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
-        // SAFETY: the caller's.
-        unsafe { free_in(pool, header, class.link_to_count(), class.traced) }
-    }
-
     /// The traced pools that blocks were handed out of since the last time this was asked. Pools that
     /// are still allocated from stay listed for the next time.
     pub(crate) fn take_recent(&self) -> Recent<'_> {

@@ -4,35 +4,32 @@
 //! a small table of lists that only grows: two or three loads once the compiler has folded the
 //! constant hash.
 //!
-//! Lists are changed under one lock and read without: an interner is filled before its address is
-//! stored with Release, and never goes away.
+//! Lists are changed under one lock and read without (`sync::Published`): an interner is filled before it
+//! is published, links to the one before it, and never goes away.
 
 use super::interner::{Contents, Interner};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::{Mutex, Published};
 use core::any::TypeId;
 use core::hash::{Hash, Hasher};
-use core::ptr::{NonNull, null_mut};
 
 const LISTS: usize = 64;
 
 /// The interner of `str`.
-pub(super) static STRINGS: Global = Global(AtomicPtr::new(null_mut()));
+pub(super) static STRINGS: Global = Global(Published::new());
 /// The interner of `[u8]`.
-pub(super) static BYTES: Global = Global(AtomicPtr::new(null_mut()));
-static TYPES: [AtomicPtr<Interner>; LISTS] = [const { AtomicPtr::new(null_mut()) }; LISTS];
+pub(super) static BYTES: Global = Global(Published::new());
+static TYPES: [Published<Interner>; LISTS] = [const { Published::new() }; LISTS];
 static GROW: Mutex<()> = Mutex::new(());
 
 /// An interner of bytes that is mapped when it is first needed, and never unmapped.
 #[derive(Debug)]
-pub(super) struct Global(AtomicPtr<Interner>);
+pub(super) struct Global(Published<Interner>);
 
 impl Global {
     /// The interner, if it exists by now.
     #[inline(always)]
     pub(super) fn get(&self) -> Option<&'static Interner> {
-        // SAFETY: null or an interner that is filled and never unmapped.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+        self.0.get()
     }
 
     /// The interner. `None` when memory is refused.
@@ -42,8 +39,9 @@ impl Global {
         if let Some(interner) = self.get() {
             return Some(interner);
         }
-        let interner = Interner::map(Contents::Bytes, null_mut())?;
-        self.0.store(interner.as_ptr(), Ordering::Release);
+        let interner = Interner::map(Contents::Bytes, None)?;
+        // SAFETY: a new interner is filled, and never unmapped.
+        unsafe { self.0.publish(interner) };
         self.get()
     }
 }
@@ -52,9 +50,8 @@ impl Global {
 #[inline]
 pub(super) fn of<T: 'static>() -> Option<&'static Interner> {
     let wanted = TypeId::of::<T>();
-    let mut next = TYPES[list_of(wanted)].load(Ordering::Acquire);
-    // SAFETY: null or an interner that is filled and never unmapped.
-    while let Some(interner) = unsafe { next.as_ref() } {
+    let mut next = TYPES[list_of(wanted)].get();
+    while let Some(interner) = next {
         match interner.contents {
             Contents::Values { of, .. } if of == wanted => return Some(interner),
             _ => next = interner.next,
@@ -71,8 +68,9 @@ pub(super) fn of_or_map<T: 'static>() -> Option<&'static Interner> {
         return Some(interner);
     }
     let list = &TYPES[list_of(TypeId::of::<T>())];
-    let interner = Interner::map(Contents::of::<T>(), list.load(Ordering::Relaxed))?;
-    list.store(NonNull::as_ptr(interner), Ordering::Release);
+    let interner = Interner::map(Contents::of::<T>(), list.get())?;
+    // SAFETY: a new interner is filled, and never unmapped.
+    unsafe { list.publish(interner) };
     of::<T>()
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Everything here is about entries as such; what their contents are is said by [`Contents`]. The
 //! protocols are in `table.rs` and `entry.rs`, the blocks in `blocks.rs`.
+//!
+//! # Orderings
+//! Relaxed: slots that are cleared here belong to a table that readers have left, or find empty.
 
 use super::blocks::{Regions, ShardMemory};
 use super::entry::Header;
@@ -73,7 +76,7 @@ pub(crate) struct Interner {
     shards: [Shard<NonNull<ShardMemory>>; SHARDS],
     regions: Mutex<Regions>,
     /// The next interner in its list of [`super::global`].
-    pub(super) next: *mut Interner,
+    pub(super) next: Option<&'static Interner>,
 }
 
 // SAFETY: what `contents` describes is `Send + Sync` (the constructors of handles require it); the
@@ -97,7 +100,7 @@ impl Interner {
     /// Maps a new interner. `None` when memory is refused.
     ///
     /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used.
-    pub(super) fn map(contents: Contents, next: *mut Self) -> Option<NonNull<Self>> {
+    pub(super) fn map(contents: Contents, next: Option<&'static Self>) -> Option<NonNull<Self>> {
         let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?;
         let key = RandomState::new();
         let interner = mapped.cast::<Self>();

@@ -8,7 +8,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::panic::AssertUnwindSafe;
-use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::panic::catch_unwind;
 
@@ -17,7 +16,7 @@ struct Own(&'static Interner);
 
 impl Own {
     fn new() -> Self {
-        let interner = Interner::map(Contents::Bytes, null_mut()).expect("memory");
+        let interner = Interner::map(Contents::Bytes, None).expect("memory");
         // SAFETY: mapped, filled, and never unmapped.
         Self(unsafe { interner.as_ref() })
     }

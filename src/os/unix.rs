@@ -59,9 +59,9 @@ fn exclude_from_core_dumps(_start: NonNull<u8>, _len: usize) {}
 /// See the module.
 pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
     // SAFETY: the caller's reservation; more access rights invalidate nothing.
-    let ok = unsafe {
-        libc::mprotect(start.as_ptr().cast(), len, libc::PROT_READ | libc::PROT_WRITE)
-    } == 0;
+    let ok =
+        unsafe { libc::mprotect(start.as_ptr().cast(), len, libc::PROT_READ | libc::PROT_WRITE) }
+            == 0;
     #[cfg(target_os = "linux")]
     if ok {
         // SAFETY: advice about the caller's range.

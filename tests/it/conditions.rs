@@ -66,7 +66,7 @@ fn get_mut_against_a_run() {
         fresh();
         let drops = Drops::default();
         let kids = (0..6).map(|id| Node::counted(id, &drops)).collect();
-        let mut a = Cc::new(Node { id: 99, edges: RefCell::default(), own: kids, probe: None });
+        let mut a = Cc::new(Node { id: 99, edges: RefCell::default(), own: kids, _probe: None });
         let node = Cc::get_mut(&mut a).expect("alone");
         node.own.dedup_by(|x, y| {
             drop(Node::new(0));
@@ -121,7 +121,7 @@ fn get_mut_against_automatic_runs() {
     fresh();
     gc::enable();
     let kids = (0..60_000).map(Node::new).collect();
-    let mut a = Cc::new(Node { id: 0, edges: RefCell::default(), own: kids, probe: None });
+    let mut a = Cc::new(Node { id: 0, edges: RefCell::default(), own: kids, _probe: None });
     let mut kept = Vec::new();
     Cc::get_mut(&mut a).expect("alone").own.retain(|kid| {
         kept.push(Node::new(kid.id));
@@ -271,10 +271,7 @@ fn x09_a_thread_ends_with_live_cycles() {
             DROPPED.fetch_add(1, Ordering::SeqCst);
         }
     }
-    struct Member(
-        RefCell<Vec<Cc<Member>>>,
-        #[expect(dead_code, reason = "only dropped")] Untraced<Sign>,
-    );
+    struct Member(RefCell<Vec<Cc<Member>>>, Untraced<Sign>);
     trace!(Member { 0 });
     std::thread::spawn(|| {
         for _ in 0..10 {

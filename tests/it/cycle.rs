@@ -523,7 +523,7 @@ fn x03_a_panic_in_a_drop() {
         let bomb = Armed { edges: RefCell::default(), _bomb: Bomb(Untraced(drops.clone())) };
         let mut top = RefCell::new(Some(Cc::new(bomb)));
         let before = drops.count();
-        struct Shell(#[expect(dead_code, reason = "only dropped")] Box<dyn Trace>);
+        struct Shell(Box<dyn Trace>);
         trace!(Shell { 0 });
         let mut shell = Cc::new(Shell(Box::new(top.take())));
         for _ in 0..depth {

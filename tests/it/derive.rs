@@ -219,9 +219,15 @@ fn unsafe_with_traces_what_the_function_traces() {
         foreign.0.trace(tracer);
     }
     #[derive(Trace)]
-    struct Both(#[trace(unsafe(with = both))] Foreign);
+    struct Both(
+        // SAFETY: `both` reports each of the two edges once.
+        #[trace(unsafe(with = both))] Foreign,
+    );
     #[derive(Trace)]
-    struct One(#[trace(unsafe(with = one))] Foreign);
+    struct One(
+        // SAFETY: `one` reports too little, always: that leaks.
+        #[trace(unsafe(with = one))] Foreign,
+    );
 
     assert_traced(|hub| Both(Foreign(hub.clone(), hub.clone())));
     assert_hidden(|hub| One(Foreign(hub.clone(), hub.clone())));

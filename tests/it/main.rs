@@ -1,5 +1,5 @@
 //! The public interface of the pointers and the collector, by the cases of CPython's tests.
-#![expect(missing_docs, reason = "a test")]
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 mod conditions;
 mod cycle;

@@ -63,7 +63,7 @@ pub struct Node {
     pub id: usize,
     pub edges: RefCell<Vec<Cc<Node>>>,
     pub own: Vec<Cc<Node>>,
-    pub probe: Option<Probe>,
+    pub _probe: Option<Probe>,
 }
 trace!(Node { edges, own });
 
@@ -75,7 +75,7 @@ impl Node {
         Node::with(id, Some(drops.probe()))
     }
     fn with(id: usize, probe: Option<Probe>) -> Cc<Node> {
-        Cc::new(Node { id, edges: RefCell::default(), own: Vec::new(), probe })
+        Cc::new(Node { id, edges: RefCell::default(), own: Vec::new(), _probe: probe })
     }
     pub fn link(&self, to: &Cc<Node>) {
         self.edges.borrow_mut().push(to.clone());
