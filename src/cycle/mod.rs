@@ -156,15 +156,24 @@ pub(crate) fn collect(generation: Generation) -> usize {
     COLLECTOR.with(|collector| collector.collect(generation))
 }
 
-/// Called by the birth of an object when the heap's countdown has run out: the thread's first object, or
+/// Whether a heap's countdown asks for [`due`]: it has run out, or many deaths by count have wound it up so
+/// far that new garbage would wait for long. One comparison finds both.
+#[inline(always)]
+pub(crate) fn is_due(countdown: i64) -> bool {
+    (countdown - 1).cast_unsigned() >= pacing::MAX_COUNTDOWN
+}
+
+/// Called by the birth of an object when its heap's countdown [`is_due`]: the thread's first object, or
 /// time for an automatic run.
 #[cold]
 #[inline(never)]
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        if collector.watch() {
-            heap.countdown().set(collector.pacing.get().interval());
+        let interval = collector.pacing.get().interval();
+        if collector.watch() || heap.countdown().get() > interval {
+            // As in Python, deaths count against births only down to zero.
+            heap.countdown().set(interval);
         } else if !collector.is_free() || !collector.enabled.get() {
             heap.countdown().set(RETRY);
         } else {

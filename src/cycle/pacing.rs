@@ -6,6 +6,8 @@ use super::candidates::Generation;
 const YOUNG: u32 = 10_000;
 /// The same, at most.
 const YOUNG_MAX: u32 = 40_000;
+/// Deaths by count wind the countdown up to this, twice the longest interval.
+pub(super) const MAX_COUNTDOWN: u64 = 2 * YOUNG_MAX as u64;
 /// Each that many young runs take the middle generation along.
 const MIDDLE_EVERY: u32 = 10;
 /// Full runs are not worth it for fewer objects than this.

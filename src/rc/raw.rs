@@ -67,7 +67,7 @@ pub(super) fn allocate(class: ObjectClass, layout: Layout) -> ObjectRef {
 /// After the birth of a traced object: runs the collector when it is time. The object has a handle.
 #[inline(always)]
 pub(super) fn poll() {
-    if ObjectHeap::current().countdown().get() <= 0 {
+    if cycle::is_due(ObjectHeap::current().countdown().get()) {
         cycle::due();
     }
 }

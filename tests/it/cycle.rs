@@ -295,6 +295,20 @@ fn g03_runs_begin_by_themselves() {
     assert!(drops.count() > 50_000, "{} collected", drops.count());
 }
 
+/// Deaths by count are no credit for garbage to come.
+#[test]
+fn g03_also_after_many_deaths_by_count() {
+    fresh();
+    drop((0..400_000).map(Node::new).collect::<Vec<_>>());
+    gc::enable();
+    let drops = Drops::default();
+    for i in 0..150_000 {
+        let node = Node::counted(i, &drops);
+        node.link(&node);
+    }
+    assert!(drops.count() > 50_000, "{} collected", drops.count());
+}
+
 #[test]
 fn g09_a_young_run_leaves_old_garbage() {
     fresh();
