@@ -1,4 +1,4 @@
-//! Python's memory management as a Rust crate.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 

@@ -398,8 +398,9 @@ fn has_safety_docs(above: &[&str]) -> bool {
 // Rules: docs and lengths -------------------------------------------------------------------------
 
 fn missing_module_docs(source: &Source, _: &Project) -> Vec<Complaint> {
-    let first = source.text.lines().next().and_then(|line| line.strip_prefix("//!"));
-    if first.is_some_and(|docs| !docs.trim().is_empty()) {
+    let first = source.text.lines().next().unwrap_or_default();
+    let is_included = first.starts_with("#![doc = include_str!(");
+    if is_included || first.strip_prefix("//!").is_some_and(|docs| !docs.trim().is_empty()) {
         return Vec::new();
     }
     vec![complain(1, "the file does not open with `//!` docs")]
