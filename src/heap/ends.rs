@@ -192,11 +192,20 @@ impl ThreadHeap {
     /// Gives back the held pools of a slot that are empty.
     pub(super) fn release_empty(&self, slot: usize) {
         self.hand_back(slot);
-        let mut next = self.pools[slot].get();
+        self.release_empty_in(&self.pools[slot], slot >= CLASSES);
+    }
+
+    /// Gives back the pools of large objects that are empty.
+    pub(super) fn release_empty_large(&self) {
+        self.release_empty_in(&self.full_objects, true);
+    }
+
+    fn release_empty_in(&self, list: &Cell<Option<Held>>, objects: bool) {
+        let mut next = list.get();
         while let Some(held) = next {
             next = held.next();
-            if held.pool().live() == 0 && !(slot >= CLASSES && self.objects.keeps(held)) {
-                held.unlink(&self.pools[slot]);
+            if held.pool().live() == 0 && !(objects && self.objects.keeps(held)) {
+                held.unlink(list);
                 release(held);
             }
         }

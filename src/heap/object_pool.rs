@@ -263,6 +263,7 @@ impl ObjectHeap {
             for slot in LEAF_SLOTS..SLOTS {
                 self.0.release_empty(slot);
             }
+            self.0.release_empty_large();
         }
     }
 }
@@ -311,6 +312,8 @@ fn large(heap: &'static ThreadHeap, class: ObjectClass) -> Option<NonNull<u64>> 
     poison::on_new_pool(held.pool().start(), class.used);
     held.carve();
     let (block, _) = held.hand_out();
+    // No pool of a slot: the event is the block coming home.
+    held.set_listed();
     if !heap.is_dead() {
         heap.objects.note_recent(held.pool());
     }

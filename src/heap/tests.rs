@@ -243,3 +243,34 @@ fn random_programs_agree_with_the_shadow_map() {
         crate::checkers::heap_ops::run(&program);
     }
 }
+
+/// A large object's pool leaves the recent list with it, and stays while pools are held.
+#[test]
+fn pools_of_large_objects_come_and_go() {
+    use super::object_pool::{ObjectClass, ObjectHeap};
+    std::thread::spawn(|| {
+        let large = ObjectClass::new(Layout::new::<[u64; 3000]>(), true).unwrap();
+        let small = ObjectClass::new(Layout::new::<[u64; 3]>(), true).unwrap();
+        let heap = || ObjectHeap::own().expect("memory");
+        let kept = heap().alloc(small).unwrap();
+        let free = |header| {
+            // SAFETY: the block was just allocated, its word is 0 and no bit was set.
+            unsafe { ObjectHeap::free(header) }
+        };
+        free(heap().alloc(large).unwrap());
+        assert_eq!(heap().take_recent().count(), 1, "the pool of the large object is gone");
+        heap().hold_pools();
+        free(heap().alloc(large).unwrap());
+        let mut pools = 0;
+        heap().for_each_traced_pool(|_| pools += 1);
+        assert_eq!(pools, 2, "it stays while pools are held");
+        heap().release_pools();
+        assert_eq!(heap().take_recent().count(), 1);
+        pools = 0;
+        heap().for_each_traced_pool(|_| pools += 1);
+        assert_eq!(pools, 1);
+        free(kept);
+    })
+    .join()
+    .unwrap();
+}

@@ -296,8 +296,11 @@ impl ThreadHeap {
     pub(super) fn event(&self, held: Held) {
         let slot = held.pool().slot();
         if slot == LARGE_SLOT {
-            held.unlink(&self.full_objects);
-            return release(held);
+            if !self.objects.keeps(held) {
+                held.unlink(&self.full_objects);
+                release(held);
+            }
+            return;
         }
         let list = &self.pools[slot];
         if held.is_full() {
