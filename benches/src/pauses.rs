@@ -1,0 +1,110 @@
+//! How long the program stands still while most of what it has is alive.
+
+use core::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crate::collect::{Shape, build};
+use crate::pointers::{Collects, Family, Workload, row};
+use crate::row::{Row, timed};
+use crate::scaled;
+
+/// All rows of this module: each operation is one stop.
+pub fn rows() -> Vec<Row> {
+    vec![
+        row("a run that finds 10 000 nodes of garbage", Run),
+        row("the longest stop of automatic collection", Longest),
+    ]
+}
+
+/// The nodes that are alive throughout, linked at random.
+const LIVE: usize = scaled(1_000_000);
+
+/// New garbage beside old live nodes: one run, over the new ones only if the collector can.
+#[derive(Clone, Copy)]
+struct Run;
+
+impl Workload for Run {
+    fn operations(&self) -> usize {
+        1
+    }
+
+    #[cfg(feature = "peers")]
+    const NEEDS: Collects = Collects::WhenAsked;
+    #[cfg(not(feature = "peers"))]
+    const NEEDS: Collects = Collects::Automatically;
+
+    fn run<F: Family>(&self, passes: u64) -> Duration {
+        beside_live_nodes::<F>(false, || {
+            let stops = (0..passes).map(|_| {
+                drop(build::<F>(Shape::Pairs, scaled(10_000)));
+                timed(F::collect_young)
+            });
+            stops.sum()
+        })
+    }
+}
+
+/// The collector decides when: pairs become garbage one by one, and the longest wait for one counts.
+#[derive(Clone, Copy)]
+struct Longest;
+
+impl Workload for Longest {
+    fn operations(&self) -> usize {
+        1
+    }
+
+    const NEEDS: Collects = Collects::Automatically;
+
+    fn run<F: Family>(&self, passes: u64) -> Duration {
+        beside_live_nodes::<F>(true, || {
+            let longest_of_pass = |_| longest(scaled(1_000_000), || drop(black_box(pair::<F>())));
+            (0..passes).map(longest_of_pass).sum()
+        })
+    }
+}
+
+fn pair<F: Family>() -> F::Node {
+    let (one, other) = (F::node(), F::node());
+    F::link(&one, 0, Some(&other));
+    F::link(&other, 0, Some(&one));
+    one
+}
+
+/// The longest time that `work` takes in so many calls.
+fn longest(calls: usize, mut work: impl FnMut()) -> Duration {
+    let mut before = Instant::now();
+    let times = (0..calls).map(|_| {
+        work();
+        let now = Instant::now();
+        now - core::mem::replace(&mut before, now)
+    });
+    times.max().unwrap_or_default()
+}
+
+/// Runs `measure` while many nodes are alive that have outlived two runs.
+fn beside_live_nodes<F: Family>(automatic: bool, measure: impl FnOnce() -> Duration) -> Duration {
+    F::set_automatic(false);
+    let live = build::<F>(Shape::Random, LIVE);
+    F::collect();
+    F::collect();
+    F::set_automatic(automatic);
+    let time = measure();
+    F::set_automatic(false);
+    drop(black_box(live));
+    F::collect();
+    F::set_automatic(true);
+    time
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_family_that_collects_is_measured() {
+        for mut row in super::rows() {
+            assert!(!row.subjects.is_empty());
+            for subject in &mut row.subjects {
+                assert!(!subject.run(1).is_zero(), "{}: {}", row.name, subject.name);
+            }
+        }
+    }
+}
