@@ -2,11 +2,6 @@
 
 mod common;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-
-fn collect(criterion: &mut Criterion) {
-    common::bench(criterion, hoopsnake_benches::collect::rows());
+fn main() {
+    common::bench(hoopsnake_benches::collect::rows);
 }
-
-criterion_group!(benches, collect);
-criterion_main!(benches);

@@ -2,11 +2,6 @@
 
 mod common;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-
-fn intern(criterion: &mut Criterion) {
-    common::bench(criterion, hoopsnake_benches::intern::rows());
+fn main() {
+    common::bench(hoopsnake_benches::intern::rows);
 }
-
-criterion_group!(benches, intern);
-criterion_main!(benches);

@@ -2,11 +2,6 @@
 
 mod common;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-
-fn pauses(criterion: &mut Criterion) {
-    common::bench(criterion, hoopsnake_benches::pauses::rows());
+fn main() {
+    common::bench(hoopsnake_benches::pauses::rows);
 }
-
-criterion_group!(benches, pauses);
-criterion_main!(benches);

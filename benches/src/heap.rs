@@ -1,15 +1,15 @@
 //! What memory costs: allocators called through `GlobalAlloc`, all in one binary.
 //!
 //! `__rust_alloc` is a symbol that nothing is inlined across and that gets its size at run time. So are
-//! [`allocate`] and [`free`] here: an allocator written in Rust must not win by being folded into a loop
+//! `allocate` and `free` here: an allocator written in Rust must not win by being folded into a loop
 //! where, as a program's global allocator, it would not be.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::hint::black_box;
 use core::ptr::NonNull;
+use core::time::Duration;
 use std::alloc::System;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
 
 use hoopsnake::PoolAlloc;
 
@@ -161,7 +161,10 @@ impl Workload for Batch {
         timed(|| {
             for _ in 0..passes {
                 blocks.iter_mut().for_each(|slot| *slot = Some(Block::new(allocator, size)));
-                order.iter().filter_map(|&at| blocks[at].take()).for_each(|block| block.free(allocator));
+                order
+                    .iter()
+                    .filter_map(|&at| blocks[at].take())
+                    .for_each(|block| block.free(allocator));
             }
         })
     }
@@ -237,11 +240,10 @@ impl Workload for HandOver {
         (0..4).for_each(|_| empty.send(Vec::with_capacity(PARCEL)).expect("it has room for four"));
         std::thread::scope(|scope| {
             let consumer = scope.spawn(move || consume(allocator, &to_free, &empty));
-            let time = timed(|| {
+            timed(|| {
                 produce(allocator, passes * PARCELS, &to_fill, full);
                 consumer.join().expect("freeing does not panic");
-            });
-            time
+            })
         })
     }
 }
@@ -276,10 +278,6 @@ fn consume<A: GlobalAlloc>(
 mod tests {
     #[test]
     fn every_workload_runs_over_every_allocator() {
-        for mut row in super::rows() {
-            for subject in &mut row.subjects {
-                assert!(!subject.run(1).is_zero(), "{}: {}", row.name, subject.name);
-            }
-        }
+        crate::row::run_all(super::rows);
     }
 }

@@ -12,7 +12,7 @@ pub mod pointers;
 mod random;
 mod row;
 
-pub use row::{Row, Subject};
+pub use row::{Row, Subject, on_deep_stack};
 
 /// A size of workload: as given where it is measured, a hundredth where tests only see it run.
 const fn scaled(size: usize) -> usize {

@@ -1,10 +1,12 @@
 //! How long the program stands still while most of what it has is alive.
 
 use core::hint::black_box;
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use crate::collect::{Shape, build};
-use crate::pointers::{Collects, Family, Workload, row};
+use crate::pointers::{Family, Workload, row};
+use crate::random::Random;
 use crate::row::{Row, timed};
 use crate::scaled;
 
@@ -28,13 +30,12 @@ impl Workload for Run {
         1
     }
 
-    #[cfg(feature = "peers")]
-    const NEEDS: Collects = Collects::WhenAsked;
-    #[cfg(not(feature = "peers"))]
-    const NEEDS: Collects = Collects::Automatically;
+    fn suits<F: Family>() -> bool {
+        F::COLLECTS
+    }
 
     fn run<F: Family>(&self, passes: u64) -> Duration {
-        beside_live_nodes::<F>(false, || {
+        beside_live_nodes::<F>(false, |_| {
             let stops = (0..passes).map(|_| {
                 drop(build::<F>(Shape::Pairs, scaled(10_000)));
                 timed(F::collect_young)
@@ -44,30 +45,42 @@ impl Workload for Run {
     }
 }
 
-/// The collector decides when: pairs become garbage one by one, and the longest wait for one counts.
+/// The collector decides when: a program reads live nodes while it makes garbage, and its longest step
+/// counts. (The reading matters to those that set the handles dropped against the handles there are.)
 #[derive(Clone, Copy)]
 struct Longest;
+
+/// Enough for all of them to run by themselves, the laziest too.
+const STEPS: usize = scaled(1_000_000);
+const READS: usize = 8;
 
 impl Workload for Longest {
     fn operations(&self) -> usize {
         1
     }
 
-    const NEEDS: Collects = Collects::Automatically;
+    fn suits<F: Family>() -> bool {
+        F::AUTOMATIC
+    }
 
     fn run<F: Family>(&self, passes: u64) -> Duration {
-        beside_live_nodes::<F>(true, || {
-            let longest_of_pass = |_| longest(scaled(1_000_000), || drop(black_box(pair::<F>())));
+        beside_live_nodes::<F>(true, |live| {
+            let mut random = Random::new(6);
+            let longest_of_pass = |_| {
+                longest(STEPS, || {
+                    (0..READS).for_each(|_| drop(black_box(live[random.below(LIVE)].clone())));
+                    forget_pair::<F>();
+                })
+            };
             (0..passes).map(longest_of_pass).sum()
         })
     }
 }
 
-fn pair<F: Family>() -> F::Node {
+fn forget_pair<F: Family>() {
     let (one, other) = (F::node(), F::node());
     F::link(&one, 0, Some(&other));
     F::link(&other, 0, Some(&one));
-    one
 }
 
 /// The longest time that `work` takes in so many calls.
@@ -82,13 +95,16 @@ fn longest(calls: usize, mut work: impl FnMut()) -> Duration {
 }
 
 /// Runs `measure` while many nodes are alive that have outlived two runs.
-fn beside_live_nodes<F: Family>(automatic: bool, measure: impl FnOnce() -> Duration) -> Duration {
+fn beside_live_nodes<F: Family>(
+    automatic: bool,
+    measure: impl FnOnce(&[F::Node]) -> Duration,
+) -> Duration {
     F::set_automatic(false);
     let live = build::<F>(Shape::Random, LIVE);
     F::collect();
     F::collect();
     F::set_automatic(automatic);
-    let time = measure();
+    let time = measure(&live);
     F::set_automatic(false);
     drop(black_box(live));
     F::collect();
@@ -100,11 +116,6 @@ fn beside_live_nodes<F: Family>(automatic: bool, measure: impl FnOnce() -> Durat
 mod tests {
     #[test]
     fn every_family_that_collects_is_measured() {
-        for mut row in super::rows() {
-            assert!(!row.subjects.is_empty());
-            for subject in &mut row.subjects {
-                assert!(!subject.run(1).is_zero(), "{}: {}", row.name, subject.name);
-            }
-        }
+        crate::row::run_all(super::rows);
     }
 }

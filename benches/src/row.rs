@@ -1,7 +1,8 @@
 //! One question, and everything that answers it.
 
 use core::fmt;
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 /// One workload and those that run it; ours is the first.
 #[derive(Debug)]
@@ -66,4 +67,26 @@ pub(crate) fn timed_twice(work: impl Fn(usize) -> Duration + Sync) -> Duration {
         let times = threads.map(|thread| thread.join().expect("the workload does not panic"));
         times[0].max(times[1])
     })
+}
+
+/// Runs `work` on a stack of 1 GiB: peers follow a list of a million nodes by recursion.
+///
+/// # Panics
+/// When `work` does.
+pub fn on_deep_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(1 << 30).spawn(work);
+    thread.expect("address space is free").join().expect("the workloads do not panic");
+}
+
+/// Runs each subject of each row, so that tests see all of them work.
+#[cfg(test)]
+pub(crate) fn run_all(rows: fn() -> Vec<Row>) {
+    on_deep_stack(move || {
+        for mut row in rows() {
+            assert!(!row.subjects.is_empty(), "{}", row.name);
+            for subject in &mut row.subjects {
+                assert!(!subject.run(2).is_zero(), "{}: {}", row.name, subject.name);
+            }
+        }
+    });
 }

@@ -2,10 +2,11 @@
 //!
 //! Everything runs in turn, A B C A B C, so that what disturbs the machine disturbs all alike.
 
+use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
-use hoopsnake_benches::{Row, collect, heap, intern, pauses, pointers};
+use hoopsnake_benches::{Row, collect, heap, intern, on_deep_stack, pauses, pointers};
 
 /// How long one measurement should take: long beside a clock's tick, short beside the machine's moods.
 const MEASUREMENT: Duration = Duration::from_millis(20);
@@ -15,6 +16,10 @@ const MIN_ROUNDS: usize = 5;
 const MAX_ROUNDS: usize = 25;
 
 fn main() {
+    on_deep_stack(compare);
+}
+
+fn compare() {
     let begin = Instant::now();
     print_table("Heap", heap::rows());
     print_table("Pointers", pointers::rows());
@@ -26,13 +31,13 @@ fn main() {
 
 /// One subject's times for one operation.
 struct Times {
-    name: &'static str,
     median: f64,
     min: f64,
 }
 
 fn measure(row: &mut Row) -> Vec<Times> {
-    let passes: Vec<u64> = row.subjects.iter_mut().map(|subject| calibrate(|n| subject.run(n))).collect();
+    let passes: Vec<u64> =
+        row.subjects.iter_mut().map(|subject| calibrate(|n| subject.run(n))).collect();
     let mut times = vec![Vec::new(); passes.len()];
     let begin = Instant::now();
     for round in 0..MAX_ROUNDS {
@@ -44,12 +49,7 @@ fn measure(row: &mut Row) -> Vec<Times> {
             times.push(subject.run(passes).as_nanos() as f64 / operations as f64);
         }
     }
-    let of_subject = |(subject, times): (&_, Vec<f64>)| summarize(name(subject), times);
-    row.subjects.iter().zip(times).map(of_subject).collect()
-}
-
-fn name(subject: &hoopsnake_benches::Subject) -> &'static str {
-    subject.name
+    times.into_iter().map(summarize).collect()
 }
 
 /// The number of passes that makes a measurement long enough. It also warms the subject up.
@@ -65,9 +65,9 @@ fn calibrate(mut run: impl FnMut(u64) -> Duration) -> u64 {
     }
 }
 
-fn summarize(name: &'static str, mut times: Vec<f64>) -> Times {
+fn summarize(mut times: Vec<f64>) -> Times {
     times.sort_unstable_by(f64::total_cmp);
-    Times { name, median: times[times.len() / 2], min: times[0] }
+    Times { median: times[times.len() / 2], min: times[0] }
 }
 
 // Tables ------------------------------------------------------------------------------------------
@@ -76,24 +76,28 @@ fn print_table(title: &str, rows: Vec<Row>) {
     println!("\n### {title}");
     let mut columns = Vec::new();
     for mut row in rows {
-        let names: Vec<&str> = row.subjects.iter().map(name).collect();
+        let names: Vec<&str> = row.subjects.iter().map(|subject| subject.name).collect();
         let times = measure(&mut row);
+        let (ours, peers) = times.split_first().expect("ours runs everything");
         if columns != names {
             println!("\n| | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
             columns = names;
         }
-        let cells: Vec<String> = times.iter().map(|peer| cell(peer, &times[0])).collect();
-        println!("| {} | {} |", row.name, cells.join(" | "));
+        let ratios: String = peers.iter().map(|peer| ratio(peer, ours)).collect();
+        println!("| {} | {} |{ratios}", row.name, ours);
     }
 }
 
-/// Median and minimum; of a peer also how many times ours they are.
-fn cell(peer: &Times, ours: &Times) -> String {
-    let times = format!("{} ({})", in_unit(peer.median), in_unit(peer.min));
-    if peer.name == ours.name {
-        return times;
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", in_unit(self.median), in_unit(self.min))
     }
-    format!("**×{:.2}** (×{:.2}) {times}", peer.median / ours.median, peer.min / ours.min)
+}
+
+/// A peer's cell: how many times ours its times are, and the times.
+fn ratio(peer: &Times, ours: &Times) -> String {
+    let (median, min) = (peer.median / ours.median, peer.min / ours.min);
+    format!(" **×{median:.2}** (×{min:.2}); {peer} |")
 }
 
 fn in_unit(nanoseconds: f64) -> String {

@@ -1,6 +1,6 @@
 //! Each crate's pointer as a [`Family`].
 
-use super::{Collects, Family};
+use super::Family;
 
 /// The part of `impl Family` that is spelled alike for all: `$cell` is what nodes keep their slots in.
 macro_rules! spelled_alike {
@@ -33,7 +33,7 @@ mod hoopsnake_cc {
 
     use hoopsnake::{Cc, Trace, gc};
 
-    use super::{Collects, Family};
+    use super::Family;
 
     #[derive(Trace)]
     pub struct Node {
@@ -44,7 +44,6 @@ mod hoopsnake_cc {
 
     impl Family for Hoopsnake {
         const NAME: &'static str = "hoopsnake";
-        const COLLECTS: Collects = Collects::Automatically;
         spelled_alike!(Cc, RefCell);
 
         fn collect() {
@@ -67,7 +66,7 @@ mod std_rc {
     use alloc::rc::Rc;
     use core::cell::RefCell;
 
-    use super::{Collects, Family};
+    use super::Family;
 
     pub struct Node {
         slots: RefCell<[Option<Rc<Node>>; 3]>,
@@ -77,7 +76,7 @@ mod std_rc {
 
     impl Family for StdRc {
         const NAME: &'static str = "std Rc";
-        const COLLECTS: Collects = Collects::Never;
+        const COLLECTS: bool = false;
         spelled_alike!(Rc, RefCell);
     }
 }
@@ -91,7 +90,7 @@ mod dumpster_gc {
     use dumpster::Trace;
     use dumpster::unsync::{self, CollectInfo, Gc};
 
-    use super::{Collects, Family};
+    use super::Family;
 
     #[derive(Trace)]
     pub struct Node {
@@ -106,7 +105,6 @@ mod dumpster_gc {
 
     impl Family for Dumpster {
         const NAME: &'static str = "dumpster";
-        const COLLECTS: Collects = Collects::Automatically;
         spelled_alike!(Gc, RefCell);
 
         fn collect() {
@@ -114,7 +112,11 @@ mod dumpster_gc {
         }
 
         fn set_automatic(on: bool) {
-            unsync::set_collect_condition(if on { unsync::default_collect_condition } else { never });
+            unsync::set_collect_condition(if on {
+                unsync::default_collect_condition
+            } else {
+                never
+            });
         }
     }
 }
@@ -127,7 +129,7 @@ mod gcmodule_cc {
 
     use gcmodule::{Cc, Trace, Tracer};
 
-    use super::{Collects, Family};
+    use super::Family;
 
     pub struct Node {
         slots: RefCell<[Option<Cc<Node>>; 3]>,
@@ -150,7 +152,7 @@ mod gcmodule_cc {
 
     impl Family for Gcmodule {
         const NAME: &'static str = "gcmodule";
-        const COLLECTS: Collects = Collects::WhenAsked;
+        const AUTOMATIC: bool = false;
         spelled_alike!(Cc, RefCell);
 
         fn collect() {
@@ -165,7 +167,7 @@ pub(crate) use boa::Boa;
 mod boa {
     use boa_gc::{Finalize, Gc, GcRefCell, Trace};
 
-    use super::{Collects, Family};
+    use super::Family;
 
     #[derive(Trace, Finalize)]
     pub struct Node {
@@ -176,7 +178,6 @@ mod boa {
 
     impl Family for Boa {
         const NAME: &'static str = "boa_gc";
-        const COLLECTS: Collects = Collects::Automatically;
         spelled_alike!(Gc, GcRefCell);
 
         fn collect() {
