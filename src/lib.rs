@@ -1,4 +1,4 @@
-//! Python's memory management as a Rust crate.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_debug_implementations)]
 
@@ -9,6 +9,8 @@ compile_error!(
 
 // So that the paths `hoopsnake::…` in the derive's output also resolve inside this crate's own tests.
 extern crate self as hoopsnake;
+
+extern crate alloc;
 
 // The layers, lowest first. Each uses those above its line and nothing below (tests/tidy.rs).
 
@@ -28,6 +30,7 @@ pub mod heap;
 pub use heap::PoolAlloc;
 
 // What a counted object is, without its type.
+#[cfg(not(loom))]
 mod object;
 
 // Trial deletion over erased objects.
@@ -37,13 +40,28 @@ mod cycle;
 // The typed pointers.
 #[cfg(not(loom))]
 mod rc;
+#[cfg(not(loom))]
+pub use rc::{
+    Cc, Dying, Finalize, FinalizeFn, Local, Policy, RawCc, RawWeak, Trace, TraceInfo, Tracer,
+    Untraced, Weak, finalizer, gc,
+};
+
+/// What `#[derive(Trace)]` writes into its output.
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub use rc::private as __private;
+
+#[cfg(feature = "derive")]
+pub use hoopsnake_derive::Trace;
 
 // Canonical values.
 pub mod intern;
 
+// The protocols, for loom-tests.
 #[cfg(loom)]
 pub mod model;
 
-#[cfg(any(test, fuzzing))]
+// What unit tests and fuzz targets share.
+#[cfg(all(any(test, fuzzing), not(loom)))]
 #[doc(hidden)]
 pub mod checkers;

@@ -1,4 +1,8 @@
 //! The heap against a shadow map: contents, overlap, alignment, zeroes, statistics.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "each block is one life of an allocation"
+)]
 
 use core::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;

@@ -1,7 +1,9 @@
 //! Checkers that unit tests and fuzz targets share: each plays a program given as bytes against an
 //! oracle and panics on the first difference.
 
+pub mod graph_ops;
 pub mod heap_ops;
+pub mod intern_ops;
 
 /// Reads a program from bytes; an exhausted one reads as zeroes.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl<'a> Program<'a> {
 
     /// The next number below `limit`, which is at most 65536.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        let number = usize::from(self.byte()) << 8 | usize::from(self.byte());
-        number * limit >> 16
+        let number = (usize::from(self.byte()) << 8) | usize::from(self.byte());
+        (number * limit) >> 16
     }
 }

@@ -5,7 +5,6 @@
 //! of its own.
 
 use core::cell::Cell;
-use core::ptr;
 
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::reservation::{Slots, arena_record_of};
@@ -317,7 +316,7 @@ impl Arenas {
         while let Some(arena) = next {
             next = arena.next_made.get();
             let mut listed = self.by_free[arena.free_count()];
-            while listed.is_some_and(|other| !ptr::eq(other, arena)) {
+            while listed.is_some_and(|other| !core::ptr::eq(other, arena)) {
                 listed = listed.and_then(|other| other.next.get());
             }
             let in_list = listed.is_some() || arena.free_count() == 0;

@@ -7,23 +7,27 @@ use super::reservation::is_ours;
 use crate::base::cold::abort;
 
 /// Aborts unless `place` can be the start of a live block of a raw pool.
+#[inline]
 pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>) {
     let addr = place.as_ptr() as usize;
-    if !is_ours(addr) {
+    let sound = is_ours(addr)
+        && pool.kind() == Kind::Raw
+        && pool.block_index(addr - pool.start().as_ptr() as usize).is_some();
+    if !sound {
+        wrong_block(pool, place);
+    }
+}
+
+#[cold]
+fn wrong_block(pool: PoolRef, place: NonNull<u8>) -> ! {
+    if !is_ours(place.as_ptr() as usize) {
         abort(format_args!("dealloc of {place:p}, which this allocator did not hand out"));
     }
-    if pool.kind() != Kind::Raw {
-        let kind = pool.kind();
-        abort(format_args!(
-            "dealloc of {place:p} with a small layout, but it lies in a {kind:?} granule"
-        ));
+    let (kind, size) = (pool.kind(), pool.block_size());
+    if kind != Kind::Raw {
+        abort(format_args!("dealloc of {place:p} as a pooled block, but its granule is {kind:?}"));
     }
-    let (start, size) = (pool.start().as_ptr() as usize, pool.block_size());
-    if !(addr - start).is_multiple_of(size) {
-        abort(format_args!(
-            "dealloc of {place:p}, which is not the start of a block of {size} bytes"
-        ));
-    }
+    abort(format_args!("dealloc of {place:p}, which is not the start of a block of {size} bytes"));
 }
 
 /// Aborts unless `place` is the start of a run of granules.

@@ -9,6 +9,9 @@
 //! Object pools stay with their thread until it ends; then those with live objects are *retired*: late
 //! drops from that thread's last destructors are plain writes into them. What is still live after that
 //! is leaked, visibly.
+//!
+//! # Orderings
+//! Relaxed, as in `pool.rs`: all of a pool's fields are its thread's.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -24,6 +27,7 @@ use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
 use crate::base::config::{ARENA, GRANULE, GROUP, GROUPS};
+use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
 #[derive(Debug)]
@@ -108,7 +112,6 @@ impl ObjectClass {
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
-    state: Cell<*mut ()>,
     /// Traced pools that blocks were handed out of since the last `take_recent`.
     recent: Cell<Option<PoolRef>>,
     /// Whether pools that become empty stay for the moment, and whether some did.
@@ -120,7 +123,6 @@ impl ObjectState {
     pub(super) const fn new() -> ObjectState {
         ObjectState {
             countdown: Cell::new(0),
-            state: Cell::new(ptr::null_mut()),
             recent: Cell::new(None),
             holding: Cell::new(false),
             emptied: Cell::new(false),
@@ -130,7 +132,6 @@ impl ObjectState {
     /// Forgets everything: the thread ends.
     pub(super) fn reset(&self) {
         self.countdown.set(0);
-        self.state.set(ptr::null_mut());
         self.recent.set(None);
         self.holding.set(false);
         self.emptied.set(false);
@@ -194,19 +195,6 @@ impl ObjectHeap {
         &self.0.objects.countdown
     }
 
-    /// The collector's state for this thread; null at first, and on the static heaps.
-    #[inline(always)]
-    pub(crate) fn state(&self) -> *mut () {
-        self.0.objects.state.get()
-    }
-
-    /// Remembers the collector's state; without effect on the static heaps.
-    pub(crate) fn set_state(&self, state: *mut ()) {
-        if self.0.is_own() {
-            self.0.objects.state.set(state);
-        }
-    }
-
     /// A free block: the address of its count word, which reads 0. Its side bits are 0. `None`: out of
     /// memory.
     #[inline(always)]
@@ -236,18 +224,6 @@ impl ObjectHeap {
         let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
         // SAFETY: the caller's; the distance is that of the pool's blocks.
         unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
-    }
-
-    /// [`free`](Self::free) where the class is known: no look at the pool's shape.
-    ///
-    /// # Safety
-    /// As `free`; the block was allocated with this class.
-    #[inline(always)]
-    pub(crate) unsafe fn free_class(header: NonNull<u64>, class: ObjectClass) {
-        // SAFETY: objects lie in arenas.
-        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
-        // SAFETY: the caller's.
-        unsafe { free_in(pool, header, class.link_to_count(), class.traced) }
     }
 
     /// The traced pools that blocks were handed out of since the last time this was asked. Pools that
@@ -427,7 +403,8 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn index_of(self, header: NonNull<u64>) -> usize {
         let offset = header.as_ptr() as usize % GRANULE;
-        ((offset as u64 * u64::from(self.0.fields().reciprocal.get())) >> 32) as usize
+        ((offset as u64 * u64::from(self.0.fields().reciprocal.load(Ordering::Relaxed))) >> 32)
+            as usize
     }
 
     /// The count word of block `index`, which is less than [`carved`](Self::carved).

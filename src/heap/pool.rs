@@ -97,7 +97,7 @@ pub(super) struct ObjectFields {
     pub(super) trial: Cell<*mut u32>,
     pub(super) link: Cell<Option<PoolRef>>,
     /// `ceil(2^32 / block_size)`, so that indices need no division.
-    pub(super) reciprocal: Cell<u32>,
+    pub(super) reciprocal: AtomicU32,
     pub(super) marks: Cell<u8>,
     /// From a block's start to its link word.
     pub(super) link_offset: Cell<u8>,
@@ -187,6 +187,16 @@ impl PoolRef {
     #[inline(always)]
     pub(crate) fn block_size(self) -> usize {
         self.0.block_size.load(Ordering::Relaxed) as usize
+    }
+
+    /// Which block of the pool begins `offset` bytes into it, if one does. No division: this is asked for
+    /// every block that comes home from another thread.
+    #[inline]
+    pub(crate) fn block_index(self, offset: usize) -> Option<usize> {
+        let index =
+            (offset as u64 * u64::from(self.0.object.reciprocal.load(Ordering::Relaxed))) >> 32;
+        let index = index as usize;
+        (index * self.block_size() == offset && index < self.capacity()).then_some(index)
     }
 
     /// The pool word: for everybody who owns a live block of the pool.
@@ -283,7 +293,9 @@ impl PoolRef {
         pool.object.link_offset.set(shape.link_offset as u8);
         pool.object.value_shift.set(shape.value_offset.max(1).ilog2() as u8);
         let reciprocal = (1u64 << 32).div_ceil(shape.block_size.max(2) as u64);
-        pool.object.reciprocal.set(u32::try_from(reciprocal).unwrap_or(u32::MAX));
+        pool.object
+            .reciprocal
+            .store(u32::try_from(reciprocal).unwrap_or(u32::MAX), Ordering::Relaxed);
         pool.word.reset();
         if shape.slot as usize >= super::thread::TRACED_SLOTS && shape.kind == Kind::Object {
             super::object_pool::clear_groups(self, shape.capacity);
@@ -494,19 +506,27 @@ impl Held {
 
     /// Links blocks `first..end` in address order in front of the free ones.
     pub(super) fn circulate(self, first: usize, end: usize) {
-        let pool = self.record();
-        let mut list = pool.local.get();
-        let is_object = self.pool().kind() == Kind::Object;
-        for index in (first..end).rev() {
-            let block = self.block(index);
-            if is_object {
-                self.clear_count_word(index);
-            }
-            // SAFETY: the block was not in circulation, so nobody else knows of it.
-            unsafe { block.set_next(list) };
-            list = Some(block);
+        if first == end {
+            return;
         }
-        pool.local.set(list);
+        if self.pool().kind() == Kind::Object {
+            self.clear_count_words(first, end);
+        }
+        let pool = self.record();
+        let size = self.pool().block_size();
+        let (mut block, last) = (self.block(first), self.block(end - 1));
+        let list = pool.local.replace(Some(block));
+        while block != last {
+            // SAFETY: block after block up to the last one lies within the pool.
+            let place = unsafe { block.place().add(size) };
+            // SAFETY: the block was not in circulation, so nobody else knows of it.
+            let next = unsafe { BlockPtr::new(place) };
+            // SAFETY: as above.
+            unsafe { block.set_next(Some(next)) };
+            block = next;
+        }
+        // SAFETY: as above.
+        unsafe { last.set_next(list) };
         let carved = pool.carved.load(Ordering::Relaxed) + (end - first) as u32;
         pool.carved.store(carved, Ordering::Relaxed);
     }
@@ -521,12 +541,15 @@ impl Held {
     }
 
     /// A free object's count word reads 0.
-    fn clear_count_word(self, index: usize) {
+    fn clear_count_words(self, first: usize, end: usize) {
         let before = (1 << self.record().object.value_shift.get()) - 8;
-        // SAFETY: the word lies within block `index`.
-        let word = unsafe { self.pool().start().add(index * self.pool().block_size() + before) };
-        // SAFETY: the block was not in circulation, so nobody else knows of it.
-        unsafe { word.cast::<u64>().write(0) };
+        let size = self.pool().block_size();
+        for index in first..end {
+            // SAFETY: the word lies within block `index`.
+            let word = unsafe { self.pool().start().add(index * size + before) };
+            // SAFETY: the block was not in circulation, so nobody else knows of it.
+            unsafe { word.cast::<u64>().write(0) };
+        }
     }
 
     /// Whether the holder has freed blocks that it did not hand out again.

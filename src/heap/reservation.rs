@@ -25,13 +25,21 @@ use crate::base::config::{
 };
 use crate::os;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::cell::UnsafeCell;
 
 const MAX_SLOTS: usize = RESERVATION / ARENA;
 
 /// First address of the reservation; 0 before there is one.
 static START: AtomicUsize = AtomicUsize::new(0);
 /// What is added to `addr / GRANULE * RECORD` to get the record of `addr`.
-static RECORD_BIAS: AtomicUsize = AtomicUsize::new(0);
+static RECORD_BIAS: Bias = Bias(UnsafeCell::new(0));
+
+/// A number that is written before anybody has a pointer to use it with.
+struct Bias(UnsafeCell<usize>);
+
+// SAFETY: written once, under the arena lock, before the first block exists; read only by who has a
+// pointer into the reservation, which it got after that. A plain load folds into the addition.
+unsafe impl Sync for Bias {}
 /// Length of the reservation.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
@@ -49,7 +57,9 @@ fn start() -> usize {
 /// Where the record of the granule that `addr` is in stands.
 #[inline(always)]
 pub(crate) fn record_of(addr: usize) -> usize {
-    (addr / GRANULE * RECORD).wrapping_add(RECORD_BIAS.load(Ordering::Relaxed))
+    // SAFETY: see `Bias`.
+    let bias = RECORD_BIAS.0.with(|bias| unsafe { *bias });
+    (addr / GRANULE * RECORD).wrapping_add(bias)
 }
 
 /// The granule whose record stands at `record`.
@@ -153,7 +163,9 @@ impl Slots {
                 let start = reserved.as_ptr().expose_provenance();
                 START.store(start, Ordering::Relaxed);
                 LENGTH.store(length, Ordering::Relaxed);
-                RECORD_BIAS.store(start.wrapping_sub(start / GRANULE * RECORD), Ordering::Relaxed);
+                let bias = start.wrapping_sub(start / GRANULE * RECORD);
+                // SAFETY: nobody has a pointer into the reservation yet; the caller holds the lock.
+                RECORD_BIAS.0.with_mut(|place| unsafe { *place = bias });
                 self.count = length / ARENA;
                 self.mark(0, meta_slots(length), true);
                 return true;

@@ -49,9 +49,10 @@ impl SizeClass {
 
     /// The smallest class of at least `size` bytes; `size` is at most [`SMALL_MAX`].
     #[inline(always)]
+    #[expect(clippy::manual_div_ceil, reason = "without the test for a remainder")]
     pub(crate) const fn of_small(size: usize) -> SizeClass {
         debug_assert!(size <= SMALL_MAX);
-        SizeClass(TABLE[size.div_ceil(8)])
+        SizeClass(TABLE[(size + 7) / 8])
     }
 
     /// The smallest class of at least `size` bytes whose blocks are all aligned to `align`; `None`
@@ -82,6 +83,8 @@ impl SizeClass {
     /// The number of the class, less than [`CLASSES`].
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
+        // SAFETY: every constructor makes a number below `CLASSES`; this drops the test of indices.
+        unsafe { core::hint::assert_unchecked((self.0 as usize) < CLASSES) };
         self.0 as usize
     }
 

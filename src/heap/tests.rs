@@ -1,4 +1,8 @@
 //! The heap through its public face.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "each block is one life of an allocation"
+)]
 
 use super::PoolAlloc;
 use core::alloc::{GlobalAlloc, Layout};
@@ -17,7 +21,7 @@ impl Random {
     }
 
     fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 32) as usize * n >> 32
+        ((self.next() >> 32) as usize * n) >> 32
     }
 }
 

@@ -33,7 +33,6 @@
 //!   takes that block, so Release is not needed either.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::const_fn;
 
 /// No block: also the largest head, so pools are at most 512 KiB.
 const NONE: u64 = 0xFFFF;
@@ -75,11 +74,10 @@ pub struct Taken {
 pub struct PoolWord(AtomicU64);
 
 impl PoolWord {
-    const_fn! {
-        /// A pool that its maker holds, with no block on its way home.
-        pub const fn new() -> PoolWord {
-            PoolWord(AtomicU64::new(EMPTY_HELD))
-        }
+    /// A pool that its maker holds, with no block on its way home.
+    #[cfg(loom)]
+    pub fn new() -> PoolWord {
+        PoolWord(AtomicU64::new(EMPTY_HELD))
     }
 
     /// Prepares the word for a new use of the pool, of which no block is out.

@@ -1,1 +1,85 @@
-//! Layer intern (being written).
+//! Canonical values: equal ones share one entry, and the entry goes with its last handle.
+//!
+//! [`intern`] is Python's `sys.intern`: it gives each text one handle, an [`Interned<str>`] of one
+//! word, so that comparing is comparing addresses and a text is kept once. [`intern_bytes`] does the
+//! same for bytes and [`Interned::new`] for values of any type that is `Eq + Hash + Send + Sync +
+//! 'static`. [`Int`] is Python's integer object: the small ones are shared and immortal.
+//!
+//! Unlike most interners this one forgets: an entry whose last handle is dropped is gone, and its
+//! memory is used again or given back. Nevertheless a look-up that hits takes no lock. Values must
+//! not change what their `Eq` and `Hash` say while they are interned.
+//!
+//! ```
+//! use hoopsnake::intern::{self, Int, Interned, intern};
+//!
+//! let x: Interned<str> = intern("spam");
+//! let y = intern(&String::from("spam"));
+//! assert!(x.ptr_eq(&y));
+//! assert_eq!(x.id(), y.id());
+//! assert_eq!(&*x, "spam");
+//!
+//! drop((x, y));
+//! assert_eq!(intern::len(), 0);
+//!
+//! assert!(Int::new(10).ptr_eq(&(Int::new(7) + Int::new(3))));
+//! ```
+//!
+//! # Guarantees
+//! - While a handle lives, every interning of an equal value gives the same entry.
+//! - The table's own reference does not keep an entry alive and is not counted.
+//! - `""` and the 256 one-character texts from U+0000 to U+00FF live for ever once interned.
+//! - User code (`Hash`, `Eq`, `Drop`) runs without a lock of ours. It may intern, drop handles and
+//!   panic. A chain of interned values of any length drops without recursion.
+//! - Works with any global allocator, in destructors of thread-locals, and at exit. Entries and
+//!   tables are mapped from the system; only values above about 1 KiB are boxed.
+//! - Memory goes back page by page; addresses never do. A page goes when its last entry does; each
+//!   size of entries keeps a page or two in each of 64 shards.
+//!
+//! # Costs
+//! The first text takes 24 KiB, a thousand short ones 250 KiB, ten million 56 bytes each (with 22 of
+//! text); when one in a thousand of those is left they hold 27 MiB, when none is, 3 MiB.
+
+#[cfg(not(loom))]
+mod entry;
+#[cfg(not(loom))]
+mod table;
+
+// The models see these two.
+#[cfg(loom)]
+pub mod entry;
+#[cfg(loom)]
+pub mod table;
+
+#[cfg(not(loom))]
+mod blocks;
+#[cfg(not(loom))]
+mod global;
+#[cfg(not(loom))]
+mod int;
+#[cfg(not(loom))]
+mod interned;
+#[cfg(not(loom))]
+mod interner;
+#[cfg(not(loom))]
+mod release;
+#[cfg(not(loom))]
+mod trace;
+#[cfg(not(loom))]
+mod value;
+
+#[cfg(not(loom))]
+mod text;
+
+#[cfg(not(loom))]
+pub use self::{
+    int::Int,
+    interned::Interned,
+    text::{OutOfMemory, get, get_bytes, intern, intern_bytes, len, try_intern},
+    value::Internable,
+};
+
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub(crate) use text::check_invariants;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

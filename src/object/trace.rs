@@ -1,11 +1,13 @@
 //! How a type tells the collector which counted objects it holds.
 
+use core::marker::PhantomData;
+
 use super::ObjectRef;
 
 /// A type whose edges to counted objects the collector can enumerate.
 ///
 /// Derive it: `#[derive(Trace)]` is safe and reports every field. By hand it is `unsafe`, because
-/// the collector frees what nobody reports to be holding.
+/// the collector frees what nobody reports to be holding. It corresponds to Python's `tp_traverse`.
 ///
 /// # Safety
 /// `trace` must
@@ -18,9 +20,31 @@ use super::ObjectRef;
 /// Reporting too little, in every pass, only leaks. Reporting too much, or differently in the second
 /// pass, is undefined behaviour. And a type with edges must not implement `Drop`: see [`Finalize`].
 ///
+/// # Examples
+/// ```
+/// use hoopsnake::{Cc, Trace, TraceInfo, Tracer};
+///
+/// struct Pair { left: Cc<String>, right: Option<Cc<Pair>> }
+///
+/// // SAFETY: reports both fields, once each; `Pair` does not implement `Drop`.
+/// unsafe impl Trace for Pair {
+///     fn trace(&self, tracer: &mut Tracer<'_>) {
+///         self.left.trace(tracer);
+///         self.right.trace(tracer);
+///     }
+/// }
+/// impl TraceInfo for Pair {}
+///
+/// let pair = Cc::new(Pair { left: Cc::new("a".to_string()), right: None });
+/// assert_eq!(*pair.left, "a");
+/// assert!(pair.right.is_none());
+/// ```
+///
 /// [`Finalize`]: crate::Finalize
 pub unsafe trait Trace: 'static {
     /// Reports the edges of this value to `tracer`.
+    ///
+    /// Called twice per object in a run; its cost is a large part of the run's.
     fn trace(&self, tracer: &mut Tracer<'_>);
 }
 
@@ -33,15 +57,102 @@ pub trait TraceInfo: Trace + Sized {
     const NEEDS_TRACE: bool = true;
 
     /// The type's finalizer, set by `#[trace(finalize)]`.
-    const FINALIZE: Option<FinalizeFn> = None;
+    const FINALIZE: Option<FinalizeFn<Self>> = None;
 }
 
-/// A type-erased finalizer: only the derive makes one.
-#[derive(Debug, Clone, Copy)]
-pub struct FinalizeFn(pub(crate) unsafe fn(ObjectRef));
+/// The finalizer of objects that hold a `T`. It knows its type, so that no other type's can be taken by
+/// mistake; [`finalizer`](crate::finalizer) makes one.
+pub struct FinalizeFn<T> {
+    /// Expects a whole `T` in the object, and a handle that is held meanwhile.
+    pub(crate) call: unsafe fn(ObjectRef),
+    pub(crate) _of: PhantomData<fn(&T)>,
+}
+
+impl<T> core::fmt::Debug for FinalizeFn<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FinalizeFn<{}>", core::any::type_name::<T>())
+    }
+}
+
+/// Edges that are collected before they are looked at together.
+const BATCH: usize = 256;
 
 /// Collects the edges that [`Trace::trace`] reports.
-#[derive(Debug)]
+///
+/// Only the collector makes one. Edges go into a buffer and are looked at in batches, so that their
+/// cache misses overlap.
 pub struct Tracer<'run> {
-    _run: core::marker::PhantomData<&'run mut ()>,
+    buffer: [ObjectRef; BATCH],
+    len: usize,
+    unknown: bool,
+    visit: &'run mut dyn FnMut(&[ObjectRef]),
+}
+
+impl<'run> Tracer<'run> {
+    /// A tracer that hands its edges to `visit`, in batches.
+    pub(crate) fn new(visit: &'run mut dyn FnMut(&[ObjectRef])) -> Self {
+        Tracer { buffer: [ObjectRef::DANGLING; BATCH], len: 0, unknown: false, visit }
+    }
+
+    /// Reports one edge.
+    #[inline(always)]
+    pub(crate) fn edge(&mut self, target: ObjectRef) {
+        match self.buffer.get_mut(self.len) {
+            Some(slot) => {
+                *slot = target;
+                self.len += 1;
+            }
+            None => self.flush_then(target),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn flush_then(&mut self, target: ObjectRef) {
+        self.flush();
+        self.buffer[0] = target;
+        self.len = 1;
+    }
+
+    /// Hands over the edges that are still in the buffer.
+    pub(crate) fn flush(&mut self) {
+        let len = core::mem::take(&mut self.len);
+        (self.visit)(&self.buffer[..len]);
+    }
+
+    /// Says that the value has edges that cannot be seen now: the object lives, whatever its count.
+    ///
+    /// For containers that may be in the middle of a change, such as a `RefCell` that is mutably
+    /// borrowed. The edges that are reported all the same must be real.
+    ///
+    /// ```
+    /// use hoopsnake::{Trace, Tracer};
+    /// struct Locked<T>(std::cell::RefCell<T>);
+    ///
+    /// // SAFETY: reports the content's edges, or that they are unknown.
+    /// unsafe impl<T: Trace> Trace for Locked<T> {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         match self.0.try_borrow() {
+    ///             Ok(content) => content.trace(tracer),
+    ///             Err(_) => tracer.edges_unknown(),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn edges_unknown(&mut self) {
+        self.unknown = true;
+    }
+
+    /// Whether [`edges_unknown`](Self::edges_unknown) was called since the last time.
+    #[inline(always)]
+    pub(crate) fn take_unknown(&mut self) -> bool {
+        core::mem::take(&mut self.unknown)
+    }
+}
+
+impl core::fmt::Debug for Tracer<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tracer").field("pending", &self.len).finish_non_exhaustive()
+    }
 }

@@ -30,6 +30,7 @@ pub(crate) use imp::{commit, map, purge, release, remap, reserve, unmap};
 pub(crate) const LAZY: bool = imp::LAZY;
 
 #[cfg(test)]
+#[expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one life of a mapping")]
 mod tests {
     use super::*;
     use crate::base::config::PAGE;

@@ -7,6 +7,7 @@
 //! - [`cell::UnsafeCell`]: `with` and `with_mut` give the raw pointer; loom reports unordered accesses.
 //! - [`Mutex`]: parking_lot's. Its slow path allocates, so `os` and `heap` never use it.
 //! - [`RawMutex`]: never allocates; for `os` and `heap`.
+//! - [`Published`]: a value that never goes away, found without a lock.
 //! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.
 
 #[cfg(not(loom))]
@@ -37,3 +38,6 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+mod published;
+pub use published::Published;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::thread;
 
 use hoopsnake::intern::{Int, Interned, intern};
-use hoopsnake::{Cc, Finalize, Trace, Weak, gc, heap};
+use hoopsnake::{Cc, Dying, Finalize, Trace, Weak, gc, heap};
 
 #[derive(Trace)]
 struct Node {
@@ -38,7 +38,7 @@ struct Noisy {
 }
 
 impl Finalize for Noisy {
-    fn finalize(&self) {
+    fn finalize(&self, _this: &Dying<'_, Self>) {
         FINALIZED.with(|names| names.borrow_mut().push(self.name.clone()));
     }
 }

@@ -1,0 +1,350 @@
+//! Look-ups against insertion, last drops, growth, shrinking, the keyed switch and used-again blocks.
+//!
+//! Tried, one at a time in `src/intern/table.rs`; each makes a model here fail:
+//! - orderings made Relaxed: slots loaded by a reader, stored by `place`, stored by `take_out`; the
+//!   view loaded, stored; `changes` loaded, stored;
+//! - rules: contents compared before they are counted; counted first under the lock, and given back
+//!   there (a deadlock); a distance that a moved entry keeps; no second probe under the lock; a block freed before its slot is removed; a
+//!   gap left open; the table that was left not cleared; home slots of a keyed table by the plain
+//!   hash; insertions, moved entries or moves to another table not counted as changes; a value
+//!   inserted whatever changed.
+#![cfg(loom)]
+
+use hoopsnake::model::intern_entry::Header;
+use hoopsnake::model::intern_table::{self as table, Entry, Refused, Shard, Space, Table, View};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+use loom_tests::explore;
+use std::sync::Mutex;
+
+/// What a dead entry's key reads as.
+const NO_KEY: u64 = u64::MAX;
+
+/// A block: keys are the contents.
+struct Node {
+    header: Header,
+    key: UnsafeCell<u64>,
+}
+
+/// A table's slots, aligned as tables are.
+#[repr(align(64))]
+struct Slots(Vec<AtomicU64>);
+
+/// Memory that a shard has, under its lock.
+#[derive(Default)]
+struct Blocks {
+    free: Vec<Entry>,
+    /// One table per length, plain and keyed in the same memory.
+    tables: [usize; 5],
+}
+
+/// What the model made, at addresses that stay.
+#[expect(clippy::vec_box, reason = "tables and readers have the addresses")]
+struct Made {
+    nodes: Vec<Box<Node>>,
+    slots: Vec<Box<Slots>>,
+}
+
+/// An interner of one shard. Nodes and tables are made by the thread that needs them first, so loom
+/// sees a reader that gets to fresh memory without an order.
+struct Model {
+    view: View,
+    shard: Shard<Blocks>,
+    /// The hash of a key: all keys share one, or each has its own home.
+    hash: fn(u64) -> u64,
+    keyed: bool,
+    made: Mutex<Made>,
+}
+
+impl Model {
+    fn new(hash: fn(u64) -> u64, keyed: bool) -> Self {
+        let first = slots(table::MIN_LOG2);
+        let base = &raw const *first as usize;
+        let mut blocks = Blocks::default();
+        blocks.tables[table::MIN_LOG2 as usize] = base;
+        Self {
+            view: View::new(Table::new(base, table::MIN_LOG2, false)),
+            shard: Shard::new(blocks),
+            hash,
+            keyed,
+            made: Mutex::new(Made { nodes: Vec::new(), slots: vec![first] }),
+        }
+    }
+
+    fn node(&self, entry: Entry) -> &Node {
+        // SAFETY: entries are addresses of nodes, which live as long as the model.
+        unsafe { &*(entry.0 as *const Node) }
+    }
+
+    fn key(&self, entry: Entry) -> u64 {
+        // SAFETY: the caller has a count or the lock; loom would report a write.
+        self.node(entry).key.with(|key| unsafe { *key })
+    }
+
+    fn make(&self, blocks: &mut Blocks, key: u64) -> Option<Entry> {
+        let entry = blocks.free.pop().unwrap_or_else(|| {
+            let node = Box::new(Node { header: Header::dead(), key: UnsafeCell::new(NO_KEY) });
+            let entry = Entry(&raw const *node as u64);
+            self.made.lock().unwrap().nodes.push(node);
+            entry
+        });
+        let node = self.node(entry);
+        // SAFETY: the block is free and this thread has the lock; loom would report a reader.
+        node.key.with_mut(|place| unsafe { *place = key });
+        // SAFETY: as above.
+        unsafe { node.header.set_hash((self.hash)(key)) };
+        Some(entry)
+    }
+
+    /// As `intern` does for text.
+    fn intern(&self, key: u64) -> Entry {
+        let hash = (self.hash)(key);
+        table::look_up(self, hash, || keyed_home(key), |entry| self.key(entry) == key)
+            .or_else(|| {
+                table::look_up_or_insert(
+                    self,
+                    hash,
+                    || keyed_home(key),
+                    |entry| self.key(entry) == key,
+                    false,
+                    |blocks| self.make(blocks, key),
+                )
+            })
+            .unwrap()
+    }
+
+    /// As `Interned::new` does for values, whose comparison must not run under the lock.
+    fn intern_value(&self, key: u64) -> Entry {
+        let hash = (self.hash)(key);
+        loop {
+            let seen = self.shard.changes();
+            let found = table::look_up(self, hash, || hash, |entry| self.key(entry) == key);
+            if let Some(found) = found {
+                return found;
+            }
+            let made = |blocks: &mut Blocks| self.make(blocks, key);
+            match table::insert_unless_changed(self, hash, seen, false, made) {
+                Ok(entry) => return entry,
+                Err(Refused::Changed) => {}
+                Err(Refused::NoMemory) => unreachable!(),
+            }
+        }
+    }
+
+    fn release(&self, entry: Entry) {
+        if self.header(entry).count.decrement() {
+            table::unlink(self, entry, |blocks| {
+                // SAFETY: dead, unlinked and owned; loom would report a reader.
+                self.node(entry).key.with_mut(|key| unsafe { *key = NO_KEY });
+                blocks.free.push(entry);
+            });
+        }
+    }
+
+    /// Takes an entry, looks at it, and lets it go.
+    fn use_once(&self, key: u64, intern: fn(&Self, u64) -> Entry) {
+        let entry = intern(self, key);
+        assert_eq!(self.key(entry), key);
+        self.release(entry);
+    }
+
+    fn finish(&self) {
+        table::check_invariants(self, 0);
+        assert_eq!(self.shard.mortal(), 0, "entries left");
+        let nodes = self.made.lock().unwrap().nodes.len();
+        self.shard.with_blocks(|blocks| assert_eq!(blocks.free.len(), nodes, "blocks lost"));
+    }
+}
+
+fn slots(log2: u32) -> Box<Slots> {
+    Box::new(Slots((0..1 << log2).map(|_| AtomicU64::new(0)).collect()))
+}
+
+fn keyed_home(key: u64) -> u64 {
+    !key
+}
+
+impl Space for Model {
+    type Blocks = Blocks;
+
+    fn view(&self, _hash: u64) -> &View {
+        &self.view
+    }
+
+    fn shard(&self, _hash: u64) -> &Shard<Blocks> {
+        &self.shard
+    }
+
+    fn slots(&self, table: Table) -> &[AtomicU64] {
+        // SAFETY: tables are addresses of slots, which live as long as the model.
+        unsafe { &(&*(table.base() as *const Slots)).0 }
+    }
+
+    fn header(&self, entry: Entry) -> &Header {
+        &self.node(entry).header
+    }
+
+    fn keyed_hash(&self, entry: Entry) -> Option<u64> {
+        self.keyed.then(|| keyed_home(self.key(entry)))
+    }
+
+    fn table(&self, blocks: &mut Blocks, _hash: u64, log2: u32, keyed: bool) -> Option<Table> {
+        let base = &mut blocks.tables[log2 as usize];
+        if *base == 0 {
+            let made = slots(log2);
+            *base = &raw const *made as usize;
+            self.made.lock().unwrap().slots.push(made);
+        }
+        Some(Table::new(*base, log2, keyed))
+    }
+
+    fn clear(&self, table: Table) {
+        self.slots(table).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+    }
+
+    fn give_back(&self, entry: Entry) {
+        self.release(entry);
+    }
+}
+
+fn same(_key: u64) -> u64 {
+    0
+}
+
+fn own(key: u64) -> u64 {
+    key
+}
+
+/// A reader of one key, while another thread lets that key die, uses the block for a second key,
+/// grows the table and shrinks it.
+#[test]
+fn reader_against_death_and_growth() {
+    for hash in [same, own] {
+        explore("reader against death and growth", None, move || {
+            let model = Arc::new(Model::new(hash, false));
+            let first = model.intern(0);
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || model.use_once(0, Model::intern))
+            };
+            model.release(first);
+            let second = model.intern(1);
+            assert_eq!(model.key(second), 1);
+            model.use_once(0, Model::intern);
+            model.release(second);
+            reader.join().unwrap();
+            model.finish();
+        });
+    }
+}
+
+/// While both threads hold the key, they hold one entry.
+fn one_entry(intern: fn(&Model, u64) -> Entry, hash: fn(u64) -> u64) {
+    let model = Arc::new(Model::new(hash, false));
+    let first = intern(&model, 0);
+    let other = {
+        let model = model.clone();
+        thread::spawn(move || intern(&model, 0))
+    };
+    model.release(first);
+    let neighbour = intern(&model, 1);
+    let here = intern(&model, 0);
+    let there = other.join().unwrap();
+    assert_eq!(here, there, "two live entries of one key");
+    [here, there, neighbour].into_iter().for_each(|entry| model.release(entry));
+    model.finish();
+}
+
+#[test]
+fn text_has_one_entry() {
+    explore("text has one entry", None, || one_entry(Model::intern, same));
+}
+
+#[test]
+fn a_value_has_one_entry() {
+    explore("a value has one entry", None, || one_entry(Model::intern_value, own));
+}
+
+/// Two threads make the same value, while a third moves others about.
+#[test]
+fn a_value_is_made_once() {
+    explore("a value is made once", Some(2), || {
+        let model = Arc::new(Model::new(same, false));
+        let held = model.intern_value(7);
+        let makers: Vec<_> = (0..2)
+            .map(|_| {
+                let model = model.clone();
+                thread::spawn(move || model.intern_value(0))
+            })
+            .collect();
+        model.release(held);
+        let made: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
+        assert_eq!(made[0], made[1], "two live entries of one value");
+        made.into_iter().for_each(|entry| model.release(entry));
+        model.finish();
+    });
+}
+
+/// Removing an entry moves the one behind it, past a reader.
+#[test]
+fn reader_against_a_closing_gap() {
+    for intern in [Model::intern, Model::intern_value] {
+        explore("reader against a closing gap", None, move || {
+            let model = Arc::new(Model::new(same, false));
+            let (first, second) = (intern(&model, 0), intern(&model, 1));
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || intern(&model, 1))
+            };
+            model.release(first);
+            let found = reader.join().unwrap();
+            assert_eq!(found, second, "two live entries of one key");
+            table::check_invariants(&*model, 0);
+            model.release(second);
+            model.release(found);
+            model.finish();
+        });
+    }
+}
+
+/// Entries of one tag make the shard move to a keyed table under a reader.
+#[test]
+fn reader_against_the_keyed_switch() {
+    explore("reader against the keyed switch", Some(2), || {
+        let model = Arc::new(Model::new(same, true));
+        let held: Vec<_> = (0..2).map(|key| model.intern(key)).collect();
+        let reader = {
+            let model = model.clone();
+            thread::spawn(move || model.intern(1))
+        };
+        let third = model.intern(2);
+        let found = reader.join().unwrap();
+        assert_eq!(found, held[1], "two live entries of one key");
+        held.into_iter().chain([third, found]).for_each(|entry| model.release(entry));
+        model.finish();
+    });
+}
+
+/// The shard moves to a smaller table and clears the one that a reader probes.
+#[test]
+fn reader_against_shrinking() {
+    for intern in [Model::intern, Model::intern_value] {
+        explore("reader against shrinking", None, move || {
+            let model = Arc::new(Model::new(own, false));
+            // Seven entries need sixteen slots; less than two of them are shrunk to eight.
+            let mut held: Vec<_> = (0..7).map(|key| intern(&model, key)).collect();
+            held.drain(2..).for_each(|entry| model.release(entry));
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || intern(&model, 0))
+            };
+            model.release(held[1]);
+            let found = reader.join().unwrap();
+            assert_eq!(found, held[0], "two live entries of one key");
+            [found, held[0]].into_iter().for_each(|entry| model.release(entry));
+            model.finish();
+        });
+    }
+}

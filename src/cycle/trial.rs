@@ -1,0 +1,168 @@
+//! Trial deletion over any set of candidates.
+//!
+//! Subtract from each candidate's count one for each edge from a candidate: what stays above zero is held
+//! from outside. What those reach inside the set lives too. The rest is garbage: only garbage holds it.
+//! Sound for *every* candidate set (an edge from outside of it counts as held from outside), so that the
+//! ages may choose any.
+//!
+//! The trial counters start at 0 and wrap: an edge may be subtracted before the count is added, so that
+//! each candidate's header is read once.
+//!
+//! Bacon and Rajan, "Concurrent Cycle Collection in Reference Counted Systems" (2001), in the form of
+//! CPython's `update_refs`, `subtract_refs`, `move_unreachable`.
+
+use core::cell::Cell;
+
+use crate::object::ObjectRef;
+use crate::object::trace::Tracer;
+
+/// Added for edges that cannot be seen: with it no count of edges brings a counter to zero.
+const UNKNOWN: u32 = 1 << 29;
+
+/// Some candidate has more edges than handles: its `Trace`, or a neighbour's, reported too much.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overcounted;
+
+/// A graph of counted objects with a set of candidates.
+pub(crate) trait Graph {
+    /// Visits all candidates with their trial counters, in the order of addresses.
+    fn for_each_candidate(&self, visit: impl FnMut(ObjectRef, &Cell<u32>));
+
+    /// The trial counter of a candidate.
+    fn trial(&self, candidate: ObjectRef) -> &Cell<u32>;
+
+    /// Reports the edges of a candidate that is not hidden.
+    fn trace(&self, candidate: ObjectRef, tracer: &mut Tracer<'_>);
+
+    /// Subtracts an edge, if its target is a candidate; whether the target had been skipped, which it no
+    /// longer is.
+    fn explain(&self, target: ObjectRef) -> bool;
+
+    /// Notes that a candidate was not traced.
+    fn skip(&self, candidate: ObjectRef);
+
+    /// Takes all that are still skipped out of the candidates.
+    fn keep_skipped(&self);
+
+    /// Takes a candidate out of the set; whether it was one.
+    fn keep(&self, object: ObjectRef) -> bool;
+
+    /// Remembers a candidate, at most once each.
+    fn push(&self, candidate: ObjectRef);
+
+    /// One of the remembered candidates.
+    fn pop(&self) -> Option<ObjectRef>;
+}
+
+/// Takes all candidates that live out of the set; what is left is garbage. Returns the union of the
+/// candidates' count words.
+pub(crate) fn keep_the_living<G: Graph>(graph: &G) -> Result<u64, Overcounted> {
+    let words = subtract(graph);
+    graph.keep_skipped();
+    restore(graph)?;
+    Ok(words)
+}
+
+/// Adds each candidate's count to its trial counter and subtracts the edges between candidates.
+fn subtract<G: Graph>(graph: &G) -> u64 {
+    let mut words = 0;
+    let mut visit = |edges: &[ObjectRef]| {
+        for &target in edges {
+            if graph.explain(target) {
+                target.header().reveal();
+                graph.push(target);
+            }
+        }
+    };
+    let mut tracer = Tracer::new(&mut visit);
+    graph.for_each_candidate(|object, trial| {
+        let header = object.header();
+        words |= header.word();
+        let reached = trial.get() != 0;
+        add(trial, header.strong());
+        if header.is_hidden() {
+            if !reached {
+                return graph.skip(object);
+            }
+            header.reveal();
+        }
+        trace_counted(graph, object, trial, &mut tracer);
+    });
+    loop {
+        tracer.flush();
+        let Some(object) = graph.pop() else { return words };
+        trace_counted(graph, object, graph.trial(object), &mut tracer);
+    }
+}
+
+#[inline(always)]
+fn add(trial: &Cell<u32>, count: u32) {
+    trial.set(trial.get().wrapping_add(count));
+}
+
+/// Traces a candidate; when it does not know its edges it is held.
+#[inline(always)]
+fn trace_counted<G: Graph>(
+    graph: &G,
+    object: ObjectRef,
+    trial: &Cell<u32>,
+    tracer: &mut Tracer<'_>,
+) {
+    graph.trace(object, tracer);
+    if tracer.take_unknown() {
+        add(trial, UNKNOWN);
+    }
+}
+
+/// Takes out what is held from outside, and what that reaches.
+fn restore<G: Graph>(graph: &G) -> Result<(), Overcounted> {
+    let mut overcounted = false;
+    let mut visit = |edges: &[ObjectRef]| {
+        for &target in edges {
+            if graph.keep(target) {
+                graph.push(target);
+            }
+        }
+    };
+    let mut tracer = Tracer::new(&mut visit);
+    graph.for_each_candidate(|object, trial| {
+        let held = trial.get() as i32;
+        overcounted |= held < 0;
+        if held > 0 && graph.keep(object) {
+            graph.push(object);
+            propagate(graph, &mut tracer);
+        }
+    });
+    if overcounted { Err(Overcounted) } else { Ok(()) }
+}
+
+/// Objects that are fetched into the cache before their turn to be traced.
+const WINDOW: usize = 16;
+
+/// Traces all remembered objects, and what they make remembered.
+fn propagate<G: Graph>(graph: &G, tracer: &mut Tracer<'_>) {
+    // A short queue before the stack: an object's lines arrive while those before it are traced.
+    let mut window = [ObjectRef::DANGLING; WINDOW];
+    let (mut first, mut len) = (0, 0);
+    loop {
+        while len < WINDOW {
+            let Some(object) = graph.pop() else { break };
+            object.prefetch();
+            window[(first + len) % WINDOW] = object;
+            len += 1;
+        }
+        if len > 0 {
+            graph.trace(window[first % WINDOW], tracer);
+            first += 1;
+            len -= 1;
+        }
+        if len == 0 {
+            tracer.flush();
+            let Some(object) = graph.pop() else { return };
+            graph.push(object);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

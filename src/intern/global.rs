@@ -1,0 +1,103 @@
+//! The global interners: one for text, one for bytes, one for each type of values.
+//!
+//! Statics cannot be generic on stable Rust, so the interner of a type is found by its `TypeId` in
+//! a small table of lists that only grows: two or three loads once the compiler has folded the
+//! constant hash.
+//!
+//! Lists are changed under one lock and read without (`sync::Published`): an interner is filled before it
+//! is published, links to the one before it, and never goes away.
+
+use super::interner::{Contents, Interner};
+use crate::sync::{Mutex, Published};
+use core::any::TypeId;
+use core::hash::{Hash, Hasher};
+
+const LISTS: usize = 64;
+
+/// The interner of `str`.
+pub(super) static STRINGS: Global = Global(Published::new());
+/// The interner of `[u8]`.
+pub(super) static BYTES: Global = Global(Published::new());
+static TYPES: [Published<Interner>; LISTS] = [const { Published::new() }; LISTS];
+static GROW: Mutex<()> = Mutex::new(());
+
+/// An interner of bytes that is mapped when it is first needed, and never unmapped.
+#[derive(Debug)]
+pub(super) struct Global(Published<Interner>);
+
+impl Global {
+    /// The interner, if it exists by now.
+    #[inline(always)]
+    pub(super) fn get(&self) -> Option<&'static Interner> {
+        self.0.get()
+    }
+
+    /// The interner. `None` when memory is refused.
+    #[cold]
+    pub(super) fn get_or_map(&self) -> Option<&'static Interner> {
+        let _lock = GROW.lock();
+        if let Some(interner) = self.get() {
+            return Some(interner);
+        }
+        let interner = Interner::map(Contents::Bytes, None)?;
+        // SAFETY: a new interner is filled, and never unmapped.
+        unsafe { self.0.publish(interner) };
+        self.get()
+    }
+}
+
+/// The interner of a type, if it exists by now.
+#[inline]
+pub(super) fn of<T: 'static>() -> Option<&'static Interner> {
+    let wanted = TypeId::of::<T>();
+    let mut next = TYPES[list_of(wanted)].get();
+    while let Some(interner) = next {
+        match interner.contents {
+            Contents::Values { of, .. } if of == wanted => return Some(interner),
+            _ => next = interner.next,
+        }
+    }
+    None
+}
+
+/// The interner of a type. `None` when memory is refused.
+#[cold]
+pub(super) fn of_or_map<T: 'static>() -> Option<&'static Interner> {
+    let _lock = GROW.lock();
+    if let Some(interner) = of::<T>() {
+        return Some(interner);
+    }
+    let list = &TYPES[list_of(TypeId::of::<T>())];
+    let interner = Interner::map(Contents::of::<T>(), list.get())?;
+    // SAFETY: a new interner is filled, and never unmapped.
+    unsafe { list.publish(interner) };
+    of::<T>()
+}
+
+/// A `TypeId` is a hash already: the list is chosen by what it feeds a hasher.
+#[inline]
+fn list_of(id: TypeId) -> usize {
+    let mut fed = Fed(0);
+    id.hash(&mut fed);
+    (fed.0 % LISTS as u64) as usize
+}
+
+struct Fed(u64);
+
+impl Hasher for Fed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+}

@@ -1,0 +1,482 @@
+//! One interner: shards, their tables and the memory of both, in one mapping.
+//!
+//! Everything here is about entries as such; what their contents are is said by [`Contents`]. The
+//! protocols are in `table.rs` and `entry.rs`, the blocks in `blocks.rs`.
+//!
+//! # Orderings
+//! Relaxed: slots that are cleared here belong to a table that readers have left, or find empty.
+
+use super::blocks::{Regions, ShardMemory};
+use super::entry::Header;
+use super::release;
+use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
+use super::value::{self, DeadBytes, EntryPtr, NewBytes, NewValue};
+use crate::base::bits::align_up;
+use crate::base::config::PAGE;
+use crate::os;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
+use core::any::TypeId;
+use core::array;
+use core::cell::Cell;
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::mem::offset_of;
+use core::ptr::{NonNull, null_mut};
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use std::hash::RandomState;
+
+/// Shards of an interner; the hash's highest bits choose.
+pub(super) const SHARDS: usize = 1 << SHARD_BITS;
+const SHARD_BITS: u32 = 6;
+/// Tables from this length up are whole pages, mapped when they are first needed.
+const LARGE_LOG2: u32 = (PAGE / 8).ilog2();
+/// Bytes of all smaller tables: they lie behind the interner, those of one length together, so that
+/// a small interner touches few pages.
+const SMALL_TABLES: usize = SHARDS * (PAGE - (8 << MIN_LOG2));
+
+/// What the entries of an interner hold, and so what becomes of a dead one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Contents {
+    /// Text or bytes.
+    Bytes,
+    /// Values of one type.
+    Values {
+        /// Whose.
+        of: TypeId,
+        /// The class of their blocks.
+        class: usize,
+        /// Drops one, where there is anything to drop.
+        destroy: Option<unsafe fn(NonNull<Header>)>,
+    },
+}
+
+impl Contents {
+    /// The contents of an interner of values of type `T`.
+    pub(super) fn of<T: 'static>() -> Self {
+        Self::Values {
+            of: TypeId::of::<T>(),
+            class: value::class_of_value::<T>(),
+            destroy: if value::needs_destroy::<T>() { Some(value::destroy::<T>) } else { None },
+        }
+    }
+}
+
+/// Canonical contents of one kind.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Interner {
+    seed: u64,
+    shared_seed: SharedSeed,
+    views: [View; SHARDS],
+    /// What an entry's end depends on.
+    pub(super) contents: Contents,
+    /// The key of keyed tables (SipHash-1-3).
+    key: RandomState,
+    shards: [Shard<NonNull<ShardMemory>>; SHARDS],
+    regions: Mutex<Regions>,
+    /// The next interner in its list of [`super::global`].
+    pub(super) next: Option<&'static Interner>,
+}
+
+// SAFETY: what `contents` describes is `Send + Sync` (the constructors of handles require it); the
+// memory of a shard is used under its lock; the list pointer is constant once the interner is shared.
+unsafe impl Send for Interner {}
+// SAFETY: as above.
+unsafe impl Sync for Interner {}
+
+/// An interner as it lies in memory. All but the interner itself begins as zeroes.
+#[repr(C, align(64))]
+struct Mapped {
+    interner: Interner,
+    shards: [ShardMemory; SHARDS],
+    small_tables: SmallTables,
+}
+
+#[repr(C, align(64))]
+struct SmallTables([u8; SMALL_TABLES]);
+
+impl Interner {
+    /// Maps a new interner. `None` when memory is refused.
+    ///
+    /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used.
+    pub(super) fn map(contents: Contents, next: Option<&'static Self>) -> Option<NonNull<Self>> {
+        let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?;
+        let key = RandomState::new();
+        let interner = mapped.cast::<Self>();
+        let view = |number| {
+            let base = small_table(interner.as_ptr(), MIN_LOG2, number);
+            View::new(Table::new(base, MIN_LOG2, false))
+        };
+        let shard = |number| {
+            let offset = offset_of!(Mapped, shards) + number * size_of::<ShardMemory>();
+            // SAFETY: that of a shard's memory in the mapping.
+            Shard::new(unsafe { mapped.add(offset) }.cast::<ShardMemory>())
+        };
+        let filled = Self {
+            seed: key.hash_one(0),
+            shared_seed: SharedSeed::from_u64(key.hash_one(1)),
+            views: array::from_fn(view),
+            contents,
+            key,
+            shards: array::from_fn(shard),
+            regions: Mutex::new(Regions::new()),
+            next,
+        };
+        // SAFETY: the mapping begins with an interner, is aligned to pages, and is ours alone.
+        unsafe { interner.write(filled) };
+        Some(interner)
+    }
+
+    /// The regions; the lock comes after a shard's.
+    pub(super) fn regions(&self) -> MutexGuard<'_, Regions> {
+        self.regions.lock()
+    }
+
+    /// Entries that can die.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(Shard::mortal).sum()
+    }
+
+    /// Makes an entry immortal; the caller has a count.
+    pub(super) fn make_immortal(&self, entry: EntryPtr) {
+        // SAFETY: the caller's count keeps the entry alive.
+        let header = unsafe { entry.0.as_ref() };
+        if header.count.make_immortal() {
+            // SAFETY: as above.
+            self.shard(unsafe { header.hash() }).note_immortal();
+        }
+    }
+
+    /// Removes a dead entry from its table and leaves its block to the caller.
+    ///
+    /// # Safety
+    /// The entry is of this interner, and the caller took its count to zero.
+    pub(super) unsafe fn unlink(&self, entry: NonNull<Header>) {
+        table::unlink(self, entry_of(entry), |_| ());
+    }
+
+    /// Takes the block of an unlinked entry back.
+    ///
+    /// # Safety
+    /// The caller unlinked the entry, whose blocks are of `class`, and destroyed its contents; the
+    /// hash word still has the bits that choose the shard.
+    pub(super) unsafe fn free(&self, entry: NonNull<Header>, class: usize) {
+        // SAFETY: the caller owns the entry.
+        let header = unsafe { entry.as_ref() };
+        // SAFETY: as above.
+        let hash = unsafe { header.hash() };
+        self.shard(hash).with_blocks(|memory| {
+            // SAFETY: the lock of the shard is held.
+            let memory = unsafe { memory.as_mut() };
+            // SAFETY: the block is the shard's, dead, and of this class.
+            unsafe { memory.free(entry, class) }
+        });
+    }
+
+    /// Removes a dead entry and frees its block at once.
+    ///
+    /// # Safety
+    /// As for [`unlink`](Self::unlink), and the contents need no destruction.
+    unsafe fn unlink_and_free(&self, entry: NonNull<Header>, class: usize) {
+        table::unlink(self, entry_of(entry), |memory| {
+            // SAFETY: the lock of the shard is held.
+            let memory = unsafe { memory.as_mut() };
+            // SAFETY: the block is the shard's, dead, and of this class.
+            unsafe { memory.free(entry, class) }
+        });
+    }
+
+    /// The end of an entry whose contents run no code when they go.
+    ///
+    /// # Safety
+    /// The entry is of this interner, and the caller took its count to zero.
+    #[inline]
+    pub(super) unsafe fn bury_plain(&self, entry: NonNull<Header>) {
+        match self.contents {
+            Contents::Bytes => {
+                // SAFETY: the caller owns the entry; the block is freed below, then its box.
+                let dead = unsafe { DeadBytes::of(EntryPtr(entry)) };
+                // SAFETY: the caller's promise; the box is not needed to remove the entry.
+                unsafe { self.unlink_and_free(entry, dead.class) };
+            }
+            // SAFETY: the caller's promise; plain values need no destruction.
+            Contents::Values { class, .. } => unsafe { self.unlink_and_free(entry, class) },
+        }
+    }
+
+    fn number(hash: u64) -> usize {
+        (hash >> (u64::BITS - SHARD_BITS)) as usize
+    }
+
+    /// How many shards have a keyed table.
+    #[cfg(test)]
+    pub(super) fn keyed_tables(&self) -> usize {
+        self.views.iter().filter(|view| view.acquire().is_keyed()).count()
+    }
+
+    /// Pages of entries that were given back and not used again.
+    #[cfg(test)]
+    pub(super) fn purged_pages(&self) -> usize {
+        // SAFETY: the lock of the shard is held.
+        let purged = |memory: &mut NonNull<ShardMemory>| unsafe { memory.as_ref() }.purged_pages();
+        self.shards.iter().map(|shard| shard.with_blocks(purged)).sum()
+    }
+
+    /// The rules of all shards' tables and blocks.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check_invariants(&self) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            table::check_invariants(self, (number as u64) << (u64::BITS - SHARD_BITS));
+            // SAFETY: the lock of the shard is held.
+            shard.with_blocks(|memory| unsafe { memory.as_ref() }.check_invariants());
+        }
+    }
+}
+
+/// Bytes.
+impl Interner {
+    /// The hash that chooses shard, tag and slot.
+    #[inline(always)]
+    pub(super) fn hash_bytes(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// Looks bytes up without a lock. `None` is not certain.
+    #[inline(always)]
+    pub(super) fn look_up_bytes(&self, bytes: &[u8], hash: u64) -> Option<EntryPtr> {
+        let found = table::look_up(
+            self,
+            hash,
+            || self.keyed(bytes),
+            // SAFETY: compared while a count is held.
+            |entry| same(unsafe { value::bytes(entry_ptr(entry)) }, bytes),
+        );
+        found.map(entry_ptr)
+    }
+
+    /// Looks bytes up under the lock.
+    pub(super) fn look_up_bytes_locked(&self, bytes: &[u8], hash: u64) -> Option<EntryPtr> {
+        let found =
+            table::look_up_locked(self, hash, || self.keyed(bytes), |entry| self.is(entry, bytes));
+        found.map(entry_ptr)
+    }
+
+    /// Looks bytes up under the lock and makes an entry if there is none. `None` when memory is
+    /// refused.
+    #[cold]
+    pub(super) fn insert_bytes(&self, bytes: &[u8], hash: u64, immortal: bool) -> Option<EntryPtr> {
+        let mut new = NewBytes::new(bytes)?;
+        let entry = table::look_up_or_insert(
+            self,
+            hash,
+            || self.keyed(bytes),
+            |entry| self.is(entry, bytes),
+            immortal,
+            |memory| {
+                // SAFETY: the shard's lock is held, and the memory is the shard's.
+                let entry = unsafe { memory.as_mut() }.allocate(new.class(), self)?;
+                // SAFETY: the block was just allocated for this class.
+                unsafe { new.fill(EntryPtr(entry), hash) };
+                Some(entry_of(entry))
+            },
+        );
+        entry.map(entry_ptr)
+    }
+
+    /// Compares the contents of an entry in the table. The shard's lock is held.
+    fn is(&self, entry: Entry, bytes: &[u8]) -> bool {
+        // SAFETY: the entry is in the table of a shard whose lock is held.
+        same(unsafe { value::bytes(entry_ptr(entry)) }, bytes)
+    }
+
+    #[cold]
+    fn keyed(&self, bytes: &[u8]) -> u64 {
+        self.key.hash_one(bytes)
+    }
+}
+
+/// Values.
+impl Interner {
+    /// The hash that chooses shard, tag and slot. User code.
+    #[inline]
+    pub(super) fn hash_value<T: Hash>(&self, value: &T) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        value.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Looks a value up without a lock. `None` is not certain.
+    ///
+    /// # Safety
+    /// The interner is of values of type `T`.
+    #[inline]
+    pub(super) unsafe fn look_up_value<T: Eq>(&self, value: &T, hash: u64) -> Option<EntryPtr> {
+        let found = table::look_up(
+            self,
+            hash,
+            || hash,
+            // SAFETY: compared while a count is held; of type `T` by the caller's promise.
+            |entry| unsafe { <T as value::Internable>::contents(entry_ptr(entry)) } == value,
+        );
+        found.map(entry_ptr)
+    }
+
+    /// Looks a value up until nothing changes meanwhile, so that `None` is certain.
+    ///
+    /// # Safety
+    /// The interner is of values of type `T`.
+    pub(super) unsafe fn look_up_value_surely<T: Eq>(
+        &self,
+        value: &T,
+        hash: u64,
+    ) -> Option<EntryPtr> {
+        loop {
+            let seen = self.shard(hash).changes();
+            // SAFETY: the caller's promise.
+            let found = unsafe { self.look_up_value(value, hash) };
+            if found.is_some() || table::is_unchanged(self, hash, seen) {
+                return found;
+            }
+        }
+    }
+
+    /// Makes an entry of a value unless there is one by now. `None` when memory is refused.
+    ///
+    /// # Safety
+    /// The interner is of values of type `T`.
+    #[cold]
+    pub(super) unsafe fn insert_value<T: Eq>(&self, value: T, hash: u64) -> Option<EntryPtr> {
+        let new = Cell::new(Some(NewValue::new(value)));
+        loop {
+            let seen = self.shard(hash).changes();
+            let held = new.take()?;
+            // SAFETY: the caller's promise.
+            if let Some(found) = unsafe { self.look_up_value(held.get(), hash) } {
+                return Some(found);
+            }
+            new.set(Some(held));
+            let made = table::insert_unless_changed(self, hash, seen, false, |memory| {
+                // SAFETY: the shard's lock is held, and the memory is the shard's.
+                let memory = unsafe { memory.as_mut() };
+                let entry = memory.allocate(value::class_of_value::<T>(), self)?;
+                // SAFETY: the block was just allocated for this class.
+                unsafe { new.take()?.fill(EntryPtr(entry), hash) };
+                Some(entry_of(entry))
+            });
+            match made {
+                Ok(entry) => return Some(entry_ptr(entry)),
+                Err(Refused::Changed) => {}
+                Err(Refused::NoMemory) => return None,
+            }
+        }
+    }
+}
+
+impl Space for Interner {
+    type Blocks = NonNull<ShardMemory>;
+
+    #[inline(always)]
+    fn view(&self, hash: u64) -> &View {
+        &self.views[Self::number(hash)]
+    }
+
+    #[inline(always)]
+    fn shard(&self, hash: u64) -> &Shard<Self::Blocks> {
+        &self.shards[Self::number(hash)]
+    }
+
+    #[inline(always)]
+    fn slots(&self, table: Table) -> &[AtomicU64] {
+        let base = core::ptr::with_exposed_provenance(table.base());
+        // SAFETY: tables are made by `table` and `map` below with as many slots as they say, zeroed,
+        // and stay mapped while the interner lives.
+        unsafe { core::slice::from_raw_parts(base, table.length()) }
+    }
+
+    #[inline(always)]
+    fn header(&self, entry: Entry) -> &Header {
+        // SAFETY: what is in a slot is a block of this interner, and blocks stay blocks while it lives.
+        unsafe { entry_ptr(entry).0.as_ref() }
+    }
+
+    fn keyed_hash(&self, entry: Entry) -> Option<u64> {
+        match self.contents {
+            // SAFETY: the caller holds the lock of the entry's shard, and the entry is in its table
+            // or about to be.
+            Contents::Bytes => Some(self.keyed(unsafe { value::bytes(entry_ptr(entry)) })),
+            Contents::Values { .. } => None,
+        }
+    }
+
+    fn table(&self, memory: &mut Self::Blocks, hash: u64, log2: u32, keyed: bool) -> Option<Table> {
+        if log2 < LARGE_LOG2 {
+            let this = core::ptr::from_ref(self).cast_mut();
+            return Some(Table::new(small_table(this, log2, Self::number(hash)), log2, keyed));
+        }
+        // SAFETY: the shard's lock is held, and the memory is the shard's.
+        let place = unsafe { memory.as_mut() }.tables.get_mut(log2 as usize)?;
+        if place.is_null() {
+            *place = os::map(8 << log2).map_or(null_mut(), NonNull::as_ptr);
+        }
+        (!place.is_null()).then(|| Table::new(place.expose_provenance(), log2, keyed))
+    }
+
+    fn clear(&self, table: Table) {
+        // Elsewhere a purge is a fill with zeroes, which readers must not meet unless it is atomic.
+        if table.log2() < LARGE_LOG2 || !os::LAZY {
+            self.slots(table).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+        } else if let Some(base) =
+            NonNull::new(core::ptr::with_exposed_provenance_mut(table.base()))
+        {
+            // SAFETY: the table is a mapping of its own; its shard has left it, and readers that
+            // still probe it may see its slots or zeroes.
+            unsafe { os::purge(base, 8 << table.log2()) };
+        }
+    }
+
+    #[cold]
+    fn give_back(&self, entry: Entry) {
+        if self.header(entry).count.decrement() {
+            // SAFETY: the entry is of this interner, and its last count was just given back.
+            unsafe { release::last_drop(entry_ptr(entry).0) };
+        }
+    }
+}
+
+/// Where a small table of a shard lies.
+fn small_table(interner: *mut Interner, log2: u32, number: usize) -> usize {
+    let offset = SHARDS * ((8 << log2) - (8 << MIN_LOG2)) + number * (8 << log2);
+    let tables = interner.expose_provenance() + offset_of!(Mapped, small_tables);
+    tables + offset
+}
+
+/// Whether two runs of bytes are the same; up to 16 without a call.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    /// By the first and the last `N` bytes, which overlap or meet.
+    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
+    }
+    a.len() == b.len()
+        && match a.len() {
+            8..=16 => ends::<8>(a, b),
+            4..=7 => ends::<4>(a, b),
+            _ => a == b,
+        }
+}
+
+/// An entry as tables store it.
+fn entry_of(entry: NonNull<Header>) -> Entry {
+    Entry(entry.as_ptr().expose_provenance() as u64)
+}
+
+/// An entry as handles store it.
+#[inline(always)]
+fn entry_ptr(entry: Entry) -> EntryPtr {
+    let address = core::ptr::with_exposed_provenance_mut(entry.0 as usize);
+    // SAFETY: only addresses of blocks get into slots, and none is null.
+    EntryPtr(unsafe { NonNull::new_unchecked(address) })
+}

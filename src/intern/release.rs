@@ -1,0 +1,122 @@
+//! The end of an entry: out of the table, its contents dropped, its block freed.
+//!
+//! Contents that hold interned values themselves are dropped through a queue of the thread: the
+//! outermost last drop works it off, the nested ones only add to it. So a chain of any length needs
+//! no stack. User code (`Drop`) runs with no lock held.
+//!
+//! An entry in the queue is out of its table, so its hash word is free for the link: the low 48 bits
+//! are the next entry's address, the high ones still choose the shard that the block goes back to.
+
+use super::blocks::interner_of;
+use super::entry::Header;
+use super::interner::Contents;
+use core::cell::Cell;
+use core::panic::AssertUnwindSafe;
+use core::ptr::{NonNull, null_mut};
+use std::panic::{catch_unwind, resume_unwind};
+
+const LINK: u64 = (1 << 48) - 1;
+
+/// Dead entries of one thread whose contents are not dropped yet. No `Drop`: handles may go in
+/// destructors of other thread-locals.
+struct Pending {
+    first: Cell<*mut Header>,
+    /// Whether a call further up the stack works the queue off.
+    draining: Cell<bool>,
+}
+
+std::thread_local! {
+    static PENDING: Pending = const {
+        Pending { first: Cell::new(null_mut()), draining: Cell::new(false) }
+    };
+}
+
+/// Ends an entry.
+///
+/// # Safety
+/// The caller took the count of this entry to zero.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
+    // SAFETY: an entry of an interner that lives as long as its entries.
+    let interner = unsafe { interner_of(entry) };
+    if let Contents::Values { destroy: Some(_), .. } = interner.contents {
+        // SAFETY: the entry's own interner; the caller owns the entry.
+        unsafe { interner.unlink(entry) };
+        // SAFETY: unlinked, so that nobody but this thread knows of it.
+        PENDING.with(|pending| unsafe { pending.push(entry) });
+        PENDING.with(Pending::drain);
+    } else {
+        // SAFETY: the entry's own interner; the caller owns the entry.
+        unsafe { interner.bury_plain(entry) };
+    }
+}
+
+impl Pending {
+    /// # Safety
+    /// The caller owns the entry, which is in no table.
+    unsafe fn push(&self, entry: NonNull<Header>) {
+        let next = self.first.replace(entry.as_ptr()).expose_provenance() as u64;
+        debug_assert!(next <= LINK, "{next:#x}");
+        // SAFETY: the caller owns the entry.
+        let header = unsafe { entry.as_ref() };
+        // SAFETY: as above.
+        let shard = unsafe { header.hash() } & !LINK;
+        // SAFETY: as above.
+        unsafe { header.set_hash(shard | next) };
+    }
+
+    fn pop(&self) -> Option<NonNull<Header>> {
+        let entry = NonNull::new(self.first.get())?;
+        // SAFETY: entries in the queue are this thread's.
+        let header = unsafe { entry.as_ref() };
+        // SAFETY: as above.
+        let next = unsafe { header.hash() } & LINK;
+        self.first.set(core::ptr::with_exposed_provenance_mut(next as usize));
+        Some(entry)
+    }
+
+    /// Works the queue off, unless that is being done. The first panic goes on at the end.
+    fn drain(&self) {
+        if self.draining.replace(true) {
+            return;
+        }
+        let mut panic = None;
+        while let Some(entry) = self.pop() {
+            // SAFETY: the queue holds owned, unlinked entries, each once.
+            let bury = AssertUnwindSafe(|| unsafe { bury(entry) });
+            if let Err(payload) = catch_unwind(bury) {
+                panic.get_or_insert(payload);
+            }
+        }
+        self.draining.set(false);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// Drops the value of an unlinked entry and frees the block, also when the drop panics.
+///
+/// # Safety
+/// The caller owns the entry, which is unlinked.
+unsafe fn bury(entry: NonNull<Header>) {
+    struct Free(NonNull<Header>);
+    impl Drop for Free {
+        fn drop(&mut self) {
+            // SAFETY: an entry of an interner that lives as long as its entries.
+            let interner = unsafe { interner_of(self.0) };
+            if let Contents::Values { class, .. } = interner.contents {
+                // SAFETY: unlinked, destroyed, and its hash word has the shard's bits.
+                unsafe { interner.free(self.0, class) };
+            }
+        }
+    }
+    let free = Free(entry);
+    // SAFETY: an entry of an interner that lives as long as its entries.
+    let contents = unsafe { interner_of(entry) }.contents;
+    if let Contents::Values { destroy: Some(destroy), .. } = contents {
+        // SAFETY: the interner's own function for its entries; the value was not dropped yet.
+        unsafe { destroy(free.0) };
+    }
+}

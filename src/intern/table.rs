@@ -1,0 +1,577 @@
+//! The weak table: who has the entry of this hash? Readers take no lock and no pin.
+//!
+//! # Protocol
+//! A shard has one table per power of two, for ever: it grows and shrinks by moving to another of
+//! them, and clears the one it leaves. A table is a power of two of slots; a slot is empty or an
+//! entry's address under a tag of its hash; entries lie at or behind their home slot with no empty
+//! slot between (linear probing; a removal closes the gap by moving later entries back). The three
+//! low bits, which addresses do not need, say how far: so a removal does not have to look at its
+//! neighbours' hashes, each a cache miss.
+//!
+//! 1. A reader loads the shard's [`View`] and probes. The table may be one that the shard has left,
+//!    that was cleared, or that is in use again: whatever the reader sees is empty, a tag that
+//!    differs, or an entry that it verifies by count and comparison ([`look_up`]). So it may miss
+//!    an entry that is there; it never finds one that is not.
+//! 2. A miss takes the shard's lock and probes the current table again ([`look_up_or_insert`]).
+//!    Under the lock nothing in the table is reused, so contents may be compared without a count:
+//!    *compare first, then count*. A count that is given back could be the last one, and a last
+//!    drop takes a lock and runs user code.
+//! 3. Insertion makes room first, then fills a block, publishes its count, and stores the slot.
+//!    What can fail comes before what can be seen.
+//! 4. Who takes a count to zero removes its slot under the lock ([`unlink`]), and only then may the
+//!    block be freed: every entry that is not free is in the table exactly once.
+//! 5. Contents whose comparison is user code are compared by readers only. [`insert_unless_changed`]
+//!    inserts if nothing was inserted or moved in the shard since before the reader's probe.
+//! 6. A shard that is flooded (many entries of one tag on one probe, or very long probes) moves to a
+//!    *keyed* table, whose home slots come from a keyed hash of the contents. The mode is a bit of
+//!    the view, so that a reader's mode always fits its table.
+//!
+//! # Orderings
+//! - Slots and the view are stored with Release and loaded with Acquire: the memory they lead to may
+//!   be fresh, and its zeroes must be there before it is read. A table in use again can be read
+//!   through an old view, so each slot needs it, not the view alone.
+//! - `changes` is stored with Release after the slots and the view it stands for, and loaded with
+//!   Acquire before them: who sees the number sees what it counts.
+//! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.
+
+use super::entry::Header;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+const EMPTY: u64 = 0;
+/// The bits of a slot that are an address and a distance.
+const BELOW_TAG: u64 = (1 << 48) - 1;
+/// The bits of a slot that say how far from home it is; all of them: so far or farther.
+const DISTANCE: u64 = 7;
+/// The bits of a slot that are an address.
+const ADDRESS: u64 = BELOW_TAG & !DISTANCE;
+/// The lowest tag bit is always set, so that an empty slot matches no tag.
+const TAG_MARK: u64 = 1 << 48;
+/// log2 of the smallest table.
+pub const MIN_LOG2: u32 = if cfg!(loom) { 1 } else { 4 };
+/// Entries of the wanted tag that one probe may meet in vain before the shard counts as flooded.
+const TWINS: usize = if cfg!(loom) { 1 } else { 8 };
+/// Slots that one probe may pass before the shard counts as flooded; at the highest load allowed a
+/// run of this length has a chance of 4e-9.
+const PROBES: usize = 512;
+
+/// One entry, as tables store it: its address, a multiple of 8 below 2^48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry(pub u64);
+
+/// One table: where its slots are, how many, and whether it is keyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table(usize);
+
+impl Table {
+    /// What the base of a table is a multiple of.
+    pub const ALIGN: usize = 64;
+    const LOG2: usize = 31;
+    const KEYED: usize = 32;
+
+    /// The table of `1 << log2` slots at `base`.
+    pub fn new(base: usize, log2: u32, keyed: bool) -> Self {
+        debug_assert!(base.is_multiple_of(Self::ALIGN) && log2 < 32, "{base:#x} {log2}");
+        Self(base | log2 as usize | if keyed { Self::KEYED } else { 0 })
+    }
+
+    /// Where its slots are.
+    #[inline(always)]
+    pub fn base(self) -> usize {
+        self.0 & !(Self::ALIGN - 1)
+    }
+
+    /// log2 of its length.
+    #[inline(always)]
+    pub fn log2(self) -> u32 {
+        (self.0 & Self::LOG2) as u32
+    }
+
+    /// How many slots it has.
+    #[inline(always)]
+    pub fn length(self) -> usize {
+        1 << self.log2()
+    }
+
+    /// Whether home slots come from the keyed hash.
+    #[inline(always)]
+    pub fn is_keyed(self) -> bool {
+        self.0 & Self::KEYED != 0
+    }
+}
+
+/// What readers see of a shard: its current table.
+#[derive(Debug)]
+pub struct View(AtomicUsize);
+
+impl View {
+    /// A view of `table`.
+    pub fn new(table: Table) -> Self {
+        Self(AtomicUsize::new(table.0))
+    }
+
+    /// The current table, or one that was current.
+    #[inline(always)]
+    pub(super) fn acquire(&self) -> Table {
+        Table(self.0.load(Ordering::Acquire))
+    }
+
+    /// The current table; the caller holds the shard's lock.
+    fn current(&self) -> Table {
+        Table(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What writers see of a shard.
+#[derive(Debug)]
+pub struct Shard<B> {
+    /// Counts insertions, moves of entries and moves to another table.
+    changes: AtomicUsize,
+    writer: Mutex<Writer<B>>,
+}
+
+/// What the lock of a shard guards besides the slots.
+#[derive(Debug)]
+pub struct Writer<B> {
+    /// Entries in the table.
+    live: usize,
+    /// Those of them that never die.
+    immortal: usize,
+    /// Where entries are made and come back to.
+    pub blocks: B,
+}
+
+impl<B> Shard<B> {
+    /// A shard without entries.
+    pub fn new(blocks: B) -> Self {
+        let writer = Mutex::new(Writer { live: 0, immortal: 0, blocks });
+        Self { changes: AtomicUsize::new(0), writer }
+    }
+
+    /// The number to hand to [`insert_unless_changed`] after a probe.
+    pub fn changes(&self) -> usize {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Entries that can die.
+    pub fn mortal(&self) -> usize {
+        let writer = self.writer.lock();
+        writer.live - writer.immortal
+    }
+
+    /// Notes that a mortal entry became immortal.
+    pub fn note_immortal(&self) {
+        self.writer.lock().immortal += 1;
+    }
+
+    /// Runs `f` under the lock.
+    pub fn with_blocks<R>(&self, f: impl FnOnce(&mut B) -> R) -> R {
+        f(&mut self.writer.lock().blocks)
+    }
+
+    fn changed(&self, _lock: &mut Writer<B>) {
+        let number = self.changes.load(Ordering::Relaxed);
+        self.changes.store(number.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// The memory of tables and entries; all of it stays readable as what it is while the space lives.
+pub trait Space {
+    /// What makes entries.
+    type Blocks;
+
+    /// The view of the shard that `hash` belongs to.
+    fn view(&self, hash: u64) -> &View;
+
+    /// The shard that `hash` belongs to.
+    fn shard(&self, hash: u64) -> &Shard<Self::Blocks>;
+
+    /// The slots of a table: exactly its length.
+    fn slots(&self, table: Table) -> &[AtomicU64];
+
+    /// The head of an entry, dead or alive.
+    fn header(&self, entry: Entry) -> &Header;
+
+    /// The keyed hash of an entry's contents, or `None` where contents cannot be hashed under the
+    /// lock; such a space has no keyed tables. The caller holds the lock of the entry's shard.
+    fn keyed_hash(&self, entry: Entry) -> Option<u64>;
+
+    /// An empty table of `1 << log2` slots for the shard of `hash`, if memory can be had.
+    fn table(&self, blocks: &mut Self::Blocks, hash: u64, log2: u32, keyed: bool) -> Option<Table>;
+
+    /// Empties a table that its shard has left; the caller holds the lock.
+    fn clear(&self, table: Table);
+
+    /// Gives back a count that a reader took in vain; no lock is held.
+    fn give_back(&self, entry: Entry);
+}
+
+#[inline(always)]
+fn tag_of(hash: u64) -> u64 {
+    ((hash << 16) & !BELOW_TAG) | TAG_MARK
+}
+
+/// A slot at a distance from its home.
+fn at_distance(slot: u64, distance: usize) -> u64 {
+    (slot & !DISTANCE) | (distance as u64).min(DISTANCE)
+}
+
+/// The entries of one tag, from a home slot on to the first empty one.
+///
+/// The tag's bits are not those that choose slot (low) or shard (high).
+struct Probe<'a> {
+    slots: &'a [AtomicU64],
+    home: usize,
+    tag: u64,
+    steps: usize,
+}
+
+impl<'a> Probe<'a> {
+    #[inline(always)]
+    fn new<S: Space>(space: &'a S, table: Table, home: u64, hash: u64) -> Self {
+        let slots = space.slots(table);
+        debug_assert_eq!(slots.len(), table.length());
+        Self { slots, home: home as usize, tag: tag_of(hash), steps: 0 }
+    }
+
+    /// The next entry. Whatever other threads store, the end comes after as many slots as there are.
+    #[inline(always)]
+    fn next(&mut self, order: Ordering) -> Option<Entry> {
+        while self.steps < self.slots.len() {
+            let at = self.home.wrapping_add(self.steps) & (self.slots.len() - 1);
+            // SAFETY: `at` is masked by the length, a power of two, less one.
+            let slot = unsafe { self.slots.get_unchecked(at) }.load(order);
+            if slot == EMPTY {
+                break;
+            }
+            self.steps += 1;
+            let below = slot ^ self.tag;
+            if below <= BELOW_TAG {
+                return Some(Entry(below & ADDRESS));
+            }
+        }
+        None
+    }
+}
+
+/// Looks for an entry without a lock, and takes a count of it. `None` says little: see the protocol.
+///
+/// `matches` compares the contents; `keyed_home` is the keyed hash of what is sought.
+#[inline(always)]
+pub fn look_up<S: Space>(
+    space: &S,
+    hash: u64,
+    keyed_home: impl FnOnce() -> u64,
+    matches: impl Fn(Entry) -> bool,
+) -> Option<Entry> {
+    let table = space.view(hash).acquire();
+    let home = if table.is_keyed() { keyed_home() } else { hash };
+    let mut probe = Probe::new(space, table, home, hash);
+    // Of 32,768 entries that are met on the way, one has the tag by chance.
+    let first = probe.next(Ordering::Acquire)?;
+    if take(space, first, &matches) { Some(first) } else { look_on(space, probe, matches) }
+}
+
+/// As [`look_up`], behind the first entry of the tag.
+#[cold]
+fn look_on<S: Space>(
+    space: &S,
+    mut probe: Probe<'_>,
+    matches: impl Fn(Entry) -> bool,
+) -> Option<Entry> {
+    while let Some(entry) = probe.next(Ordering::Acquire) {
+        if take(space, entry, &matches) {
+            return Some(entry);
+        }
+    }
+    None
+}
+
+/// Takes a count of an entry if it lives and matches: counts first, then compares.
+#[inline(always)]
+fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> bool {
+    if !space.header(entry).count.try_increment() {
+        return false;
+    }
+    // Gives the count back, also when a user's comparison panics.
+    let counted = Counted { space, entry };
+    let matched = matches(entry);
+    if matched {
+        core::mem::forget(counted);
+    }
+    matched
+}
+
+/// A count that is given back when dropped.
+struct Counted<'a, S: Space> {
+    space: &'a S,
+    entry: Entry,
+}
+
+impl<S: Space> Drop for Counted<'_, S> {
+    fn drop(&mut self) {
+        self.space.give_back(self.entry);
+    }
+}
+
+/// Looks for an entry under the lock; if there is none, makes one. `None` when memory is refused.
+///
+/// Nothing that is handed in may be user code. `make` fills a block and leaves its count zero.
+pub fn look_up_or_insert<S: Space>(
+    space: &S,
+    hash: u64,
+    keyed_home: impl Fn() -> u64,
+    matches: impl Fn(Entry) -> bool,
+    immortal: bool,
+    make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
+) -> Option<Entry> {
+    let mut writer = space.shard(hash).writer.lock();
+    match probe_locked(space, hash, keyed_home, matches) {
+        Ok(found) => Some(found),
+        Err(flooded) => insert(space, &mut writer, hash, flooded, immortal, make),
+    }
+}
+
+/// Looks for an entry under the lock, so that `None` is certain. Nothing may be user code.
+pub fn look_up_locked<S: Space>(
+    space: &S,
+    hash: u64,
+    keyed_home: impl Fn() -> u64,
+    matches: impl Fn(Entry) -> bool,
+) -> Option<Entry> {
+    let _writer = space.shard(hash).writer.lock();
+    probe_locked(space, hash, keyed_home, matches).ok()
+}
+
+/// Compares first, then counts; a dying entry is none. The error: whether the shard is flooded.
+#[inline]
+fn probe_locked<S: Space>(
+    space: &S,
+    hash: u64,
+    keyed_home: impl Fn() -> u64,
+    matches: impl Fn(Entry) -> bool,
+) -> Result<Entry, bool> {
+    let table = space.view(hash).current();
+    let home = if table.is_keyed() { keyed_home() } else { hash };
+    let mut probe = Probe::new(space, table, home, hash);
+    let mut twins = 0;
+    while let Some(entry) = probe.next(Ordering::Relaxed) {
+        if matches(entry) && space.header(entry).count.try_increment() {
+            return Ok(entry);
+        }
+        twins += 1;
+    }
+    Err(twins > TWINS || probe.steps > PROBES)
+}
+
+/// Why nothing was inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The shard changed since `seen`: probe again.
+    Changed,
+    /// Memory is refused.
+    NoMemory,
+}
+
+/// Makes an entry, unless the shard changed since the number `seen` was read before a probe.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn insert_unless_changed<S: Space>(
+    space: &S,
+    hash: u64,
+    seen: usize,
+    immortal: bool,
+    make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
+) -> Result<Entry, Refused> {
+    let shard = space.shard(hash);
+    let mut writer = shard.writer.lock();
+    if shard.changes.load(Ordering::Relaxed) != seen {
+        return Err(Refused::Changed);
+    }
+    insert(space, &mut writer, hash, false, immortal, make).ok_or(Refused::NoMemory)
+}
+
+/// Whether nothing was inserted or moved in the shard of `hash` since the number `seen` was read.
+pub fn is_unchanged<S: Space>(space: &S, hash: u64, seen: usize) -> bool {
+    let shard = space.shard(hash);
+    let _writer = shard.writer.lock();
+    shard.changes.load(Ordering::Relaxed) == seen
+}
+
+fn insert<S: Space>(
+    space: &S,
+    writer: &mut Writer<S::Blocks>,
+    hash: u64,
+    flooded: bool,
+    immortal: bool,
+    make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
+) -> Option<Entry> {
+    if !make_room(space, writer, hash, flooded) {
+        return None;
+    }
+    let entry = make(&mut writer.blocks)?;
+    debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
+    let table = space.view(hash).current();
+    let home = if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash };
+    space.header(entry).count.publish(immortal);
+    place(space, table, home, entry.0 | tag_of(hash));
+    writer.live += 1;
+    writer.immortal += usize::from(immortal);
+    space.shard(hash).changed(writer);
+    Some(entry)
+}
+
+/// Sees to it that one more entry fits: at most three quarters of the slots are taken.
+fn make_room<S: Space>(
+    space: &S,
+    writer: &mut Writer<S::Blocks>,
+    hash: u64,
+    flooded: bool,
+) -> bool {
+    let table = space.view(hash).current();
+    let full = (writer.live + 1) * 4 > table.length() * 3;
+    let keyed = table.is_keyed() || flooded;
+    if !full && keyed == table.is_keyed() {
+        return true;
+    }
+    // A refused table is a slow one, until only the slot is left that ends the probes.
+    move_to(space, writer, hash, table.log2() + 1, keyed) || writer.live + 1 < table.length()
+}
+
+/// Moves a shard to another of its tables; false, and nothing has happened, if there is none.
+fn move_to<S: Space>(
+    space: &S,
+    writer: &mut Writer<S::Blocks>,
+    hash: u64,
+    log2: u32,
+    keyed: bool,
+) -> bool {
+    let view = space.view(hash);
+    let old = view.current();
+    let Some(new) = space.table(&mut writer.blocks, hash, log2, keyed) else { return false };
+    for slot in space.slots(old) {
+        let slot = slot.load(Ordering::Relaxed);
+        if slot != EMPTY {
+            place(space, new, home_of(space, new, slot), slot);
+        }
+    }
+    view.0.store(new.0, Ordering::Release);
+    space.shard(hash).changed(writer);
+    space.clear(old);
+    true
+}
+
+/// The hash that chooses the home slot of an entry in the table. The lock is held.
+fn home_of<S: Space>(space: &S, table: Table, slot: u64) -> u64 {
+    let entry = Entry(slot & ADDRESS);
+    // SAFETY: the entry is in the table, and the lock of its shard is held.
+    let hash = unsafe { space.header(entry).hash() };
+    if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
+}
+
+/// Stores a slot in the first empty place from `home` on; there is one.
+fn place<S: Space>(space: &S, table: Table, home: u64, slot: u64) {
+    let slots = space.slots(table);
+    let mask = slots.len() - 1;
+    let (mut at, mut distance) = (home as usize & mask, 0);
+    while slots[at].load(Ordering::Relaxed) != EMPTY {
+        at = (at + 1) & mask;
+        distance += 1;
+    }
+    slots[at].store(at_distance(slot, distance), Ordering::Release);
+}
+
+/// Removes a dead entry from its shard's table; `then` frees its block, still under the lock, or
+/// leaves that to a second call.
+///
+/// The caller took the count to zero, once.
+pub fn unlink<S: Space, R>(space: &S, entry: Entry, then: impl FnOnce(&mut S::Blocks) -> R) -> R {
+    // SAFETY: the caller owns the dead entry.
+    let hash = unsafe { space.header(entry).hash() };
+    let shard = space.shard(hash);
+    let mut writer = shard.writer.lock();
+    let table = space.view(hash).current();
+    if take_out(space, table, entry, home_of(space, table, entry.0)) {
+        shard.changed(&mut writer);
+    }
+    writer.live -= 1;
+    if table.log2() > MIN_LOG2 && writer.live * 8 < table.length() {
+        // Half the size at most a quarter full; without memory the table stays as it is.
+        move_to(space, &mut writer, hash, table.log2() - 1, table.is_keyed());
+    }
+    then(&mut writer.blocks)
+}
+
+/// Empties the slot of an entry and closes the gap; true if other entries moved.
+///
+/// An entry behind the gap moves into it unless its home lies after the gap. A reader can miss an
+/// entry that moves past it, never find a wrong one.
+fn take_out<S: Space>(space: &S, table: Table, entry: Entry, home: u64) -> bool {
+    let slots = space.slots(table);
+    let mask = slots.len() - 1;
+    let mut gap = home as usize & mask;
+    while slots[gap].load(Ordering::Relaxed) & ADDRESS != entry.0 {
+        debug_assert_ne!(
+            slots[gap].load(Ordering::Relaxed),
+            EMPTY,
+            "{entry:?} is not in its table"
+        );
+        gap = (gap + 1) & mask;
+    }
+    let (mut next, mut moved) = (gap, false);
+    loop {
+        next = (next + 1) & mask;
+        let slot = slots[next].load(Ordering::Relaxed);
+        if slot == EMPTY {
+            break;
+        }
+        let (distance, step) =
+            (distance_of(space, table, slot, next), next.wrapping_sub(gap) & mask);
+        if distance >= step {
+            slots[gap].store(at_distance(slot, distance - step), Ordering::Release);
+            gap = next;
+            moved = true;
+        }
+    }
+    slots[gap].store(EMPTY, Ordering::Relaxed);
+    moved
+}
+
+/// How far the entry in slot `at` is from its home.
+fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize {
+    let distance = slot & DISTANCE;
+    if distance < DISTANCE {
+        return distance as usize;
+    }
+    at.wrapping_sub(home_of(space, table, slot) as usize) & (table.length() - 1)
+}
+
+/// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
+/// probe finds it, never full.
+///
+/// # Panics
+/// If not.
+#[cfg(any(test, fuzzing, loom))]
+pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
+    let writer = space.shard(shard_hash).writer.lock();
+    let table = space.view(shard_hash).current();
+    let slots = space.slots(table);
+    let taken = slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count();
+    assert_eq!(taken, writer.live, "entries in the table and entries counted");
+    assert!(taken < slots.len(), "no slot ends the probes");
+    assert!(writer.immortal <= writer.live, "{} of {}", writer.immortal, writer.live);
+    for (at, slot) in slots.iter().enumerate() {
+        let slot = slot.load(Ordering::Relaxed);
+        if slot == EMPTY {
+            continue;
+        }
+        let home = home_of(space, table, slot) as usize & (slots.len() - 1);
+        let distance = at.wrapping_sub(home) & (slots.len() - 1);
+        assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
+        for step in 0..distance {
+            let between = (home + step) & (slots.len() - 1);
+            assert_ne!(slots[between].load(Ordering::Relaxed), EMPTY, "a gap before slot {at}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The layer as a whole, on interners of its own where numbers must be exact.
+
+use super::interned::Interned;
+use super::interner::{Contents, Interner};
+use super::value::{EntryPtr, bytes};
+use super::{intern, release};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::catch_unwind;
+
+/// An interner of bytes that nobody else uses.
+struct Own(&'static Interner);
+
+impl Own {
+    fn new() -> Self {
+        let interner = Interner::map(Contents::Bytes, None).expect("memory");
+        // SAFETY: mapped, filled, and never unmapped.
+        Self(unsafe { interner.as_ref() })
+    }
+
+    /// Interns under the hash that belongs to the text, or under one that a foe chose.
+    fn intern_as(&self, text: &str, hash: u64) -> Interned<[u8]> {
+        let found = self.0.look_up_bytes(text.as_bytes(), hash);
+        let entry = found.or_else(|| self.0.insert_bytes(text.as_bytes(), hash, false));
+        // SAFETY: an entry of bytes, with its count.
+        unsafe { Interned::from_entry(entry.expect("memory")) }
+    }
+
+    fn intern(&self, text: &str) -> Interned<[u8]> {
+        self.intern_as(text, self.0.hash_bytes(text.as_bytes()))
+    }
+}
+
+#[test]
+fn tables_grow_and_shrink() {
+    let own = Own::new();
+    let mut held = Vec::new();
+    for number in 0..60_000 {
+        held.push(own.intern(&number.to_string()));
+        if number % 10_000 == 0 {
+            own.0.check_invariants();
+        }
+    }
+    assert_eq!(own.0.len(), held.len());
+    own.0.check_invariants();
+    for (number, handle) in held.iter().enumerate() {
+        assert_eq!(&**handle, number.to_string().as_bytes());
+        assert!(own.intern(&number.to_string()).ptr_eq(handle));
+    }
+    // One in a thousand survives the pages that go back.
+    let mut number = 0;
+    held.retain(|_| {
+        number += 1;
+        number % 1000 == 1
+    });
+    own.0.check_invariants();
+    assert_eq!(own.0.len(), held.len());
+    for (number, handle) in held.iter().enumerate() {
+        assert_eq!(&**handle, (number * 1000).to_string().as_bytes());
+    }
+    let again: Vec<_> = (0..60_000).map(|number| own.intern(&number.to_string())).collect();
+    for (number, handle) in again.iter().enumerate() {
+        assert_eq!(&**handle, number.to_string().as_bytes());
+    }
+    drop((held, again));
+    own.0.check_invariants();
+    assert_eq!(own.0.len(), 0);
+}
+
+#[test]
+fn pages_go_back_and_come_again() {
+    let own = Own::new();
+    let text = |number: usize| "x".repeat(number % 2 * 40) + &number.to_string();
+    let fill = || (0..100_000).map(|number| own.intern(&text(number))).collect::<Vec<_>>();
+    let held = fill();
+    assert_eq!(own.0.purged_pages(), 0);
+    // In another order than they were made, so that pages empty slowly.
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (number, handle) in held.into_iter().enumerate() {
+        if number % 2 == 0 { even.push(handle) } else { odd.push(handle) }
+    }
+    drop(even);
+    own.0.check_invariants();
+    for (at, handle) in odd.iter().enumerate() {
+        assert_eq!(&**handle, text(2 * at + 1).as_bytes());
+    }
+    drop(odd);
+    own.0.check_invariants();
+    // 100,000 entries of 24 and 64 bytes make 1070 pages; a class keeps a few in each shard.
+    let purged = own.0.purged_pages();
+    assert!(purged > 700, "{purged} pages went back");
+    let again = fill();
+    own.0.check_invariants();
+    for (number, handle) in again.iter().enumerate() {
+        assert_eq!(&**handle, text(number).as_bytes());
+    }
+    assert!(own.0.purged_pages() < purged / 2, "purged pages are used again");
+}
+
+#[test]
+fn chosen_hashes_meet_a_keyed_table() {
+    let own = Own::new();
+    let held: Vec<_> =
+        (0..5000).map(|number| own.intern_as(&number.to_string(), 0x1234_5678)).collect();
+    own.0.check_invariants();
+    for (number, handle) in held.iter().enumerate() {
+        assert!(own.intern_as(&number.to_string(), 0x1234_5678).ptr_eq(handle));
+    }
+    // Without the keyed table each look-up compares half of all entries: 12 million comparisons.
+    let probes = own.0.keyed_tables();
+    assert_eq!(probes, 1);
+    drop(held);
+    own.0.check_invariants();
+    assert_eq!(own.0.len(), 0);
+}
+
+#[test]
+fn sizes_and_alignments_of_all_kinds() {
+    #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+    #[repr(align(64))]
+    struct Aligned(u8);
+    let (a, b) = (Interned::new(Aligned(1)), Interned::new(Aligned(1)));
+    assert!(a.ptr_eq(&b) && (&raw const *a).addr() % 64 == 0);
+    let wide = Interned::new(u128::MAX);
+    assert!((&raw const *wide).addr() % align_of::<u128>() == 0 && *wide == u128::MAX);
+    assert!(Interned::new(()).ptr_eq(&Interned::new(())));
+    let nothing = [Interned::new([[0u128; 0]; 1]), Interned::new([[0u128; 0]; 1])];
+    assert!((&raw const *nothing[0]).addr() % align_of::<u128>() == 0);
+    let large = Interned::new([7u64; 200]);
+    assert!(large.ptr_eq(&Interned::new([7u64; 200])));
+    for len in [0, 1, 8, 9, 1007, 1008, 1009, 5000] {
+        let text = "x".repeat(len);
+        let handle = intern(&text);
+        assert_eq!(handle, text.as_str());
+        assert!(handle.ptr_eq(&intern(&text)));
+    }
+}
+
+#[test]
+fn a_stale_count_keeps_the_entry() {
+    let own = Own::new();
+    let hash = own.0.hash_bytes(b"stale");
+    let first = own.intern("stale");
+    let entry = own.0.look_up_bytes(b"stale", hash).expect("alive");
+    drop(first);
+    // SAFETY: the look-up took a count.
+    assert_eq!(unsafe { bytes(EntryPtr(entry.0)) }, b"stale");
+    // SAFETY: as above.
+    assert!(unsafe { entry.0.as_ref() }.count.decrement());
+    // SAFETY: that was the last count.
+    unsafe { release::last_drop(entry.0) };
+    assert_eq!(own.0.len(), 0);
+}
+
+/// A value that interns, drops and panics where it can.
+#[derive(Debug)]
+struct Wild {
+    number: u32,
+    panics: bool,
+}
+
+impl PartialEq for Wild {
+    fn eq(&self, other: &Self) -> bool {
+        let held = Interned::new(self.number.to_string());
+        drop(intern(&held));
+        assert!(!self.panics && !other.panics, "Eq panics");
+        self.number == other.number
+    }
+}
+
+impl Eq for Wild {}
+
+impl Hash for Wild {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        drop(Interned::new((self.number, "in Hash")));
+        assert!(self.number != 13, "Hash panics");
+        state.write_u32(self.number % 3);
+    }
+}
+
+impl Drop for Wild {
+    fn drop(&mut self) {
+        drop(intern("in Drop"));
+        if !self.number.is_multiple_of(7) {
+            drop(Interned::new(Wild { number: self.number - self.number % 7, panics: false }));
+        }
+        assert!(std::thread::panicking() || self.number != 70, "Drop panics");
+    }
+}
+
+#[test]
+fn user_code_may_intern_and_panic() {
+    let held: Vec<_> = (0..60)
+        .filter(|&n| n != 13)
+        .map(|number| Interned::new(Wild { number, panics: false }))
+        .collect();
+    let panics = |f: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(f)).is_err();
+    assert!(panics(&mut || drop(Interned::new(Wild { number: 13, panics: false }))));
+    assert!(panics(&mut || drop(Interned::new(Wild { number: 3, panics: true }))));
+    for (at, handle) in held.iter().enumerate() {
+        let number = if at < 13 { at } else { at + 1 } as u32;
+        assert!(handle.ptr_eq(&Interned::new(Wild { number, panics: false })));
+    }
+    let fatal = Interned::new(Wild { number: 70, panics: false });
+    assert!(panics(&mut {
+        let mut last = Some(fatal);
+        move || drop(last.take())
+    }));
+    drop(held);
+    assert!(Interned::get(&Wild { number: 3, panics: false }).is_none());
+    assert_eq!(*Interned::new(5u8), 5);
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Node {
+    next: Option<Interned<Node>>,
+    number: usize,
+}
+
+static NODES: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        NODES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_chain_of_a_million_drops_on_a_small_stack() {
+    let run = || {
+        let mut chain = None;
+        for number in 0..1_000_000 {
+            NODES.fetch_add(1, Ordering::Relaxed);
+            chain = Some(Interned::new(Node { next: chain, number }));
+        }
+        drop(chain);
+        assert_eq!(NODES.load(Ordering::Relaxed), 0);
+    };
+    let small = std::thread::Builder::new().stack_size(64 << 10);
+    small.spawn(run).expect("a thread").join().expect("no overflow");
+}
+
+#[test]
+fn threads_end_with_handles() {
+    struct AtEnd(Option<Interned<str>>);
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            let late = intern("interned in a thread's end");
+            assert_eq!(late, "interned in a thread's end");
+            drop(Interned::new(String::from("dropped in a thread's end")));
+        }
+    }
+    std::thread_local! {
+        static HELD: AtEnd = AtEnd(Some(intern("held to a thread's end")));
+    }
+    std::thread::spawn(|| HELD.with(|held| assert!(held.0.is_some()))).join().expect("a clean end");
+    assert!(super::get("held to a thread's end").is_none());
+    assert!(super::get("interned in a thread's end").is_none());
+}
+
+#[test]
+fn immortals_stay() {
+    let own = Own::new();
+    let handle = own.intern("immortal, soon");
+    let id = handle.id();
+    assert_eq!((own.0.len(), handle.is_immortal()), (1, false));
+    handle.make_immortal();
+    handle.make_immortal();
+    assert_eq!((own.0.len(), handle.is_immortal()), (0, true));
+    drop(handle);
+    assert_eq!(own.intern("immortal, soon").id(), id);
+    own.0.check_invariants();
+}

@@ -1,0 +1,138 @@
+//! Drops nest to a bounded depth, as in Python's trashcan.
+//!
+//! A dead object's value holds handles, whose drops kill further objects, and so on: a list would take
+//! a stack as deep as it is long. So a death below a certain depth only sets the object's *zombie* bit
+//! and puts the pool on a list; the outermost drop kills the zombies, in address order. Nothing is
+//! allocated, and shallow structures are dropped in the order of `Rc`.
+
+use core::cell::Cell;
+use core::panic::AssertUnwindSafe;
+use std::panic::{catch_unwind, resume_unwind};
+
+use crate::heap::object_pool::ObjectPool;
+
+use super::ObjectRef;
+use super::death;
+use super::side::{Side, Word, word};
+
+/// How deep deaths nest. Frames without optimisation are several times larger.
+const MAX_DEPTH: u32 = if cfg!(debug_assertions) { 8 } else { 32 };
+
+/// The mark of a pool that is on the list of zombies.
+const LISTED: u8 = 1;
+
+struct Deferred {
+    /// Values being dropped and finalizers running, one inside the other.
+    depth: Cell<u32>,
+    /// The pools with zombies, through their links.
+    pools: Cell<Option<ObjectPool>>,
+}
+
+thread_local! {
+    // Without Drop, so that handles in other thread-locals can be dropped after everything else.
+    static DEFERRED: Deferred = const { Deferred { depth: Cell::new(0), pools: Cell::new(None) } };
+}
+
+/// Whether a value is being dropped or finalized on this thread.
+pub(crate) fn is_dropping() -> bool {
+    DEFERRED.with(|d| d.depth.get()) > 0
+}
+
+/// Whether a death may run its drops now.
+#[inline(always)]
+pub(crate) fn is_shallow() -> bool {
+    DEFERRED.with(|d| d.depth.get()) < MAX_DEPTH
+}
+
+/// While it exists, a value is being dropped. The end of the outermost one kills the zombies.
+#[must_use]
+pub(crate) struct Nested(());
+
+impl Nested {
+    /// One level deeper.
+    #[inline(always)]
+    pub(crate) fn enter() -> Nested {
+        DEFERRED.with(|d| d.depth.set(d.depth.get() + 1));
+        Nested(())
+    }
+}
+
+impl Drop for Nested {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let panic = DEFERRED.with(|d| {
+            let outermost = d.depth.get() == 1;
+            let panic = if outermost && d.pools.get().is_some() { kill_zombies(d) } else { None };
+            d.depth.set(d.depth.get() - 1);
+            panic
+        });
+        if let Some(panic) = panic {
+            resume(panic);
+        }
+    }
+}
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn core::any::Any + Send>;
+
+/// Goes on with a panic that was held back, unless another one is under way already.
+#[cold]
+pub(crate) fn resume(panic: Payload) {
+    if !std::thread::panicking() {
+        resume_unwind(panic);
+    }
+}
+
+/// Runs a callback of the user's; its panic becomes `panic`, unless that holds an earlier one.
+pub(crate) fn contain(panic: &mut Option<Payload>, callback: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+        panic.get_or_insert(payload);
+    }
+}
+
+/// Leaves a dead object (`strong` is 0) to the outermost drop.
+pub(crate) fn defer(object: ObjectRef) {
+    debug_assert_eq!(object.header().strong(), 0, "only the dead wait here");
+    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+    let pool = unsafe { ObjectPool::of(object.address()) };
+    Side::in_pool(pool, object).set(Word::Zombie);
+    if pool.marks().get() & LISTED == 0 {
+        pool.marks().set(pool.marks().get() | LISTED);
+        DEFERRED.with(|d| pool.set_link(d.pools.replace(Some(pool))));
+    }
+}
+
+/// Kills all zombies, also those that appear meanwhile. Returns the first panic.
+#[cold]
+fn kill_zombies(deferred: &Deferred) -> Option<Payload> {
+    let mut panic = None;
+    while let Some(pool) = deferred.pools.get() {
+        let (zombie, more) = take_zombie(pool);
+        if !more {
+            // Off the list before the last of them dies: the pool may go with it.
+            deferred.pools.set(pool.link());
+            pool.set_link(None);
+            pool.marks().set(pool.marks().get() & !LISTED);
+        }
+        if let Some(zombie) = zombie {
+            // SAFETY: dead, and its bit was just taken: nobody else kills it.
+            contain(&mut panic, || unsafe { death::die_now(zombie) });
+        }
+    }
+    panic
+}
+
+/// Takes the first zombie of `pool`; whether others are left in it.
+fn take_zombie(pool: ObjectPool) -> (Option<ObjectRef>, bool) {
+    let groups = pool.groups();
+    let zombies = |group| word(group, Word::Zombie);
+    let Some(first) = groups.iter().position(|group| zombies(group).get() != 0) else {
+        return (None, false);
+    };
+    let bits = zombies(&groups[first]);
+    let index = first * 64 + bits.get().trailing_zeros() as usize;
+    bits.set(bits.get() & (bits.get() - 1));
+    let more = groups[first..].iter().any(|group| zombies(group).get() != 0);
+    // SAFETY: a bit is only set for a block that was handed out.
+    (Some(unsafe { ObjectRef::from_header(pool.header_at(index)) }), more)
+}

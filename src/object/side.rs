@@ -1,0 +1,92 @@
+//! The bits of an object that lie outside of it, in its pool, where the collector scans them 64 at a
+//! time. One cache line holds all eight words of 64 neighbours.
+
+use crate::heap::object_pool::{Group, ObjectPool};
+
+use super::ObjectRef;
+
+/// Which of the eight words of a group a bit is in. Word 3 is kept for old objects that lost a handle.
+///
+/// A live object has one age. What is free has no bit set in any word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Word {
+    /// Born since the last run.
+    Young = 0,
+    /// Survived one run.
+    Middle = 1,
+    /// Survived two runs, or a full one.
+    Old = 2,
+    /// A candidate of the present run; garbage, once the live ones are taken out.
+    Candidate = 4,
+    /// The collector drops the value, or waits for handles to a value that is dropped.
+    Condemned = 5,
+    /// A candidate that may not be looked at, so far.
+    Skipped = 6,
+    /// Dead by count, but too deep: waits for the outermost drop.
+    Zombie = 7,
+}
+
+/// One word of a group.
+#[inline(always)]
+pub(crate) fn word(group: &Group, word: Word) -> &core::cell::Cell<u64> {
+    &group.words[word as usize]
+}
+
+/// The place of one object's bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Side {
+    group: &'static Group,
+    bit: u64,
+}
+
+impl Side {
+    /// The bits of a traced object.
+    #[inline(always)]
+    pub(crate) fn of(object: ObjectRef) -> Side {
+        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+        let pool = unsafe { ObjectPool::of(object.address()) };
+        Side::in_pool(pool, object)
+    }
+
+    /// The bits of a traced object whose pool is known.
+    #[inline(always)]
+    pub(crate) fn in_pool(pool: ObjectPool, object: ObjectRef) -> Side {
+        let index = pool.index_of(object.address());
+        Side { group: pool.group(index), bit: 1 << (index % 64) }
+    }
+
+    /// Whether the bit is set.
+    #[inline(always)]
+    pub(crate) fn has(self, which: Word) -> bool {
+        word(self.group, which).get() & self.bit != 0
+    }
+
+    /// Sets the bit.
+    #[inline(always)]
+    pub(crate) fn set(self, which: Word) {
+        let cell = word(self.group, which);
+        cell.set(cell.get() | self.bit);
+    }
+
+    /// Clears the bit; whether it was set.
+    #[inline(always)]
+    pub(crate) fn take(self, which: Word) -> bool {
+        let cell = word(self.group, which);
+        let old = cell.get();
+        cell.set(old & !self.bit);
+        old & self.bit != 0
+    }
+
+    /// The object is no longer among the living.
+    pub(crate) fn clear_age(self) {
+        for age in [Word::Young, Word::Middle, Word::Old] {
+            self.take(age);
+        }
+    }
+
+    /// Whether the object has an age: it is born and alive.
+    pub(crate) fn has_age(self) -> bool {
+        [Word::Young, Word::Middle, Word::Old].into_iter().any(|age| self.has(age))
+    }
+}

@@ -1,0 +1,52 @@
+//! What needs a look inside: counts near their limits.
+
+use core::cell::RefCell;
+
+use super::*;
+use crate::object::header::{self, TRACED};
+
+/// Sets the strong count of an object.
+fn set_strong<T: ?Sized>(cc: &Cc<T>, strong: u64, flags: u64) {
+    let one = header::live(0);
+    RawCc::object(cc).header().set_word((one * strong) | flags);
+}
+
+#[test]
+fn x17_too_many_clones_make_an_object_immortal() {
+    let leaf = Cc::new(7);
+    set_strong(&leaf, (1 << 30) - 2, 0);
+    let clones: Vec<_> = (0..4).map(|_| leaf.clone()).collect();
+    assert_eq!(Cc::strong_count(&leaf), 1 << 30);
+    drop(clones);
+    assert_eq!(Cc::strong_count(&leaf), 1 << 30, "and it stays");
+    assert_eq!(*leaf, 7);
+}
+
+#[test]
+fn x17_an_immortal_object_survives_its_handles_and_the_collector() {
+    gc::disable();
+    let node = Cc::new(RefCell::new(None::<Cc<u8>>));
+    *node.borrow_mut() = Some(Cc::new(1));
+    set_strong(&node, (1 << 30) - 1, TRACED);
+    let weak = Cc::downgrade(&node);
+    drop(node.clone());
+    drop(node);
+    assert_eq!(gc::collect(), 0);
+    let again = weak.upgrade().expect("immortal");
+    assert_eq!(again.borrow().as_deref(), Some(&1));
+    assert_eq!(Cc::strong_count(&again), 1 << 30);
+}
+
+#[test]
+fn weak_counts_saturate() {
+    let leaf = Cc::new(7u8);
+    let weak = Cc::downgrade(&leaf);
+    let full = header::live(0) | (header::unborn(0) * 0xFF_FFFF);
+    RawCc::object(&leaf).header().set_word(full);
+    let more = [weak.clone(), weak.clone()];
+    assert_eq!(Cc::weak_count(&leaf), 0xFF_FFFF);
+    drop((more, weak.clone()));
+    assert_eq!(Cc::weak_count(&leaf), 0xFF_FFFF);
+    drop(leaf);
+    assert!(weak.upgrade().is_none(), "dead, and its block stays for ever");
+}

@@ -1,0 +1,11 @@
+//! The public interface of the pointers and the collector, by the cases of CPython's tests.
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+
+mod conditions;
+mod cycle;
+mod deep;
+#[cfg(feature = "derive")]
+mod derive;
+mod intern;
+mod rc;
+mod support;
