@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::collect::{Shape, build};
 use crate::pointers::{Family, Workload, row};
 use crate::random::Random;
-use crate::row::{Row, timed};
+use crate::row::{Row, on_deep_stack, timed};
 use crate::scaled;
 
 /// All rows of this module: each operation is one stop.
@@ -25,9 +25,11 @@ const LIVE: usize = scaled(1_000_000);
 #[derive(Clone, Copy)]
 struct Run;
 
+const RUNS: usize = 10;
+
 impl Workload for Run {
     fn operations(&self) -> usize {
-        1
+        RUNS
     }
 
     fn suits<F: Family>() -> bool {
@@ -35,8 +37,8 @@ impl Workload for Run {
     }
 
     fn run<F: Family>(&self, passes: u64) -> Duration {
-        beside_live_nodes::<F>(false, |_| {
-            let stops = (0..passes).map(|_| {
+        beside_live_nodes::<F>(false, move |_| {
+            let stops = (0..passes * RUNS as u64).map(|_| {
                 drop(build::<F>(Shape::Pairs, scaled(10_000)));
                 timed(F::collect_young)
             });
@@ -64,7 +66,7 @@ impl Workload for Longest {
     }
 
     fn run<F: Family>(&self, passes: u64) -> Duration {
-        beside_live_nodes::<F>(true, |live| {
+        beside_live_nodes::<F>(true, move |live| {
             let mut random = Random::new(6);
             let longest_of_pass = |_| {
                 longest(STEPS, || {
@@ -95,21 +97,25 @@ fn longest(calls: usize, mut work: impl FnMut()) -> Duration {
 }
 
 /// Runs `measure` while many nodes are alive that have outlived two runs.
+///
+/// On a thread of its own, where each collector is as new: what dumpster takes for the number of handles
+/// there are never sinks by what it collects, so an old one hardly runs by itself any more.
 fn beside_live_nodes<F: Family>(
     automatic: bool,
-    measure: impl FnOnce(&[F::Node]) -> Duration,
+    measure: impl FnOnce(&[F::Node]) -> Duration + Send + 'static,
 ) -> Duration {
-    F::set_automatic(false);
-    let live = build::<F>(Shape::Random, LIVE);
-    F::collect();
-    F::collect();
-    F::set_automatic(automatic);
-    let time = measure(&live);
-    F::set_automatic(false);
-    drop(black_box(live));
-    F::collect();
-    F::set_automatic(true);
-    time
+    on_deep_stack(move || {
+        F::set_automatic(false);
+        let live = build::<F>(Shape::Random, LIVE);
+        F::collect();
+        F::collect();
+        F::set_automatic(automatic);
+        let time = measure(&live);
+        F::set_automatic(false);
+        drop(black_box(live));
+        F::collect();
+        time
+    })
 }
 
 #[cfg(test)]

@@ -73,9 +73,9 @@ pub(crate) fn timed_twice(work: impl Fn(usize) -> Duration + Sync) -> Duration {
 ///
 /// # Panics
 /// When `work` does.
-pub fn on_deep_stack(work: impl FnOnce() + Send + 'static) {
+pub fn on_deep_stack<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let thread = std::thread::Builder::new().stack_size(1 << 30).spawn(work);
-    thread.expect("address space is free").join().expect("the workloads do not panic");
+    thread.expect("address space is free").join().expect("the workloads do not panic")
 }
 
 /// Runs each subject of each row, so that tests see all of them work.

@@ -56,7 +56,10 @@ fn measure(row: &mut Row) -> Vec<Times> {
 fn calibrate(mut run: impl FnMut(u64) -> Duration) -> u64 {
     let mut passes = 1;
     loop {
-        let time = run(passes);
+        let begin = Instant::now();
+        run(passes);
+        // With what prepares it: where that takes long, one pass must do.
+        let time = begin.elapsed();
         if time * 2 >= MEASUREMENT {
             return passes;
         }
