@@ -78,8 +78,6 @@ pub(crate) struct Arenas {
     highwater: usize,
     /// Bytes that huge blocks hold, and the addresses set aside for them.
     pub(super) huge: HugeTotals,
-    #[cfg(test)]
-    pub(super) fail_after: Option<usize>,
 }
 
 /// Sums over all huge blocks.
@@ -101,8 +99,6 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     made: 0,
     highwater: 0,
     huge: HugeTotals { blocks: 0, bytes: 0, slots: 0 },
-    #[cfg(test)]
-    fail_after: None,
 });
 
 /// Waits for the arena lock.
@@ -175,9 +171,6 @@ impl Arenas {
     }
 
     fn make_arena(&mut self) -> Option<()> {
-        if self.refuses() {
-            return None;
-        }
         let place = self.slots.take(1)?;
         // SAFETY: the slot is ours.
         if !unsafe { os::commit(place, ARENA) } {
@@ -231,23 +224,6 @@ impl Arenas {
         if self.by_free[list].is_none() {
             self.has_free &= !(1 << (list - 1));
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn refuses(&mut self) -> bool {
-        match &mut self.fail_after {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
-    }
-
-    #[cfg(not(test))]
-    pub(super) fn refuses(&mut self) -> bool {
-        false
     }
 
     /// Gives the memory of free granules back; their addresses stay. Returns the bytes.

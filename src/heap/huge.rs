@@ -19,9 +19,6 @@ impl Arenas {
         // Slots are aligned to their size; more alignment costs addresses in front.
         let front = if align > ARENA { align / ARENA } else { 0 };
         let slots = len.div_ceil(ARENA).checked_add(front)?;
-        if self.refuses() {
-            return None;
-        }
         let place = self.slots.take(slots)?;
         let first = place.as_ptr() as usize;
         let start = align_up(first, align.max(ARENA));

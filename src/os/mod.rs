@@ -1,6 +1,6 @@
 //! Virtual memory and the ends of threads; knows nothing of blocks.
 //!
-//! | verb | meaning | Unix | elsewhere, Miri |
+//! | verb | meaning | Unix (Windows alike) | elsewhere, Miri |
 //! |---|---|---|---|
 //! | [`reserve`] | address space without memory | `mmap(PROT_NONE)` | the System allocator |
 //! | [`commit`] | readable and writable, zero | `mprotect` | nothing |
@@ -17,9 +17,14 @@ mod unix;
 #[cfg(all(unix, not(miri)))]
 use unix as imp;
 
-#[cfg(any(not(unix), miri))]
+#[cfg(all(windows, not(miri)))]
+mod windows;
+#[cfg(all(windows, not(miri)))]
+use windows as imp;
+
+#[cfg(any(not(any(unix, windows)), miri))]
 mod fallback;
-#[cfg(any(not(unix), miri))]
+#[cfg(any(not(any(unix, windows)), miri))]
 use fallback as imp;
 
 pub(crate) mod thread_end;
