@@ -13,7 +13,8 @@ use crate::scaled;
 /// All rows of this module: each operation is one stop.
 pub fn rows() -> Vec<Row> {
     vec![
-        row("a run that finds 10 000 nodes of garbage", Run),
+        row("a run over what is new", Run { all: false }),
+        row("a run over everything", Run { all: true }),
         row("the longest stop of automatic collection", Longest),
     ]
 }
@@ -21,11 +22,14 @@ pub fn rows() -> Vec<Row> {
 /// The nodes that are alive throughout, linked at random.
 const LIVE: usize = scaled(1_000_000);
 
-/// New garbage beside old live nodes: one run, over the new ones only if the collector can.
+/// 10 000 new nodes of garbage beside the old live ones: one run, over the new ones only if it need not be
+/// over all and the collector can.
 #[derive(Clone, Copy)]
-struct Run;
+struct Run {
+    all: bool,
+}
 
-const RUNS: usize = 10;
+const RUNS: usize = 5;
 
 impl Workload for Run {
     fn operations(&self) -> usize {
@@ -37,10 +41,11 @@ impl Workload for Run {
     }
 
     fn run<F: Family>(&self, passes: u64) -> Duration {
+        let collect = if self.all { F::collect } else { F::collect_young };
         beside_live_nodes::<F>(false, move |_| {
             let stops = (0..passes * RUNS as u64).map(|_| {
                 drop(build::<F>(Shape::Pairs, scaled(10_000)));
-                timed(F::collect_young)
+                timed(collect)
             });
             stops.sum()
         })
