@@ -1,0 +1,7 @@
+//! What does a counted pointer cost while nothing is garbage?
+
+mod common;
+
+fn main() {
+    common::bench(hoopsnake_benches::pointers::rows);
+}
