@@ -205,7 +205,7 @@ struct Class {
 
 /// The entries and large tables of one shard, used under its lock. All zero is an empty one.
 #[derive(Debug)]
-pub(crate) struct ShardMemory {
+pub struct ShardMemory {
     classes: [Class; CLASSES],
     /// The tables that do not lie with the interner, by log2 of their length.
     pub(super) tables: [*mut u8; 32],

@@ -1,4 +1,4 @@
-//! The global interners: one for text, one for bytes, one for each type of values.
+//! The global interners: one for each kind of text and bytes, one for each type of values.
 //!
 //! Statics cannot be generic on stable Rust, so the interner of a type is found by its `TypeId` in
 //! a small table of lists that only grows: two or three loads once the compiler has folded the
@@ -18,6 +18,10 @@ const LISTS: usize = 64;
 pub(super) static STRINGS: Global = Global(Published::new());
 /// The interner of `[u8]`.
 pub(super) static BYTES: Global = Global(Published::new());
+/// The interner of `OsStr`.
+pub(super) static OS_STRINGS: Global = Global(Published::new());
+/// The interner of `CStr`.
+pub(super) static C_STRINGS: Global = Global(Published::new());
 static TYPES: [Published<Interner>; LISTS] = [const { Published::new() }; LISTS];
 static GROW: Mutex<()> = Mutex::new(());
 
@@ -47,9 +51,8 @@ impl Global {
 }
 
 /// The interner of a type, if it exists by now.
-#[inline]
-pub(super) fn of<T: 'static>() -> Option<&'static Interner> {
-    let wanted = TypeId::of::<T>();
+#[inline(always)]
+pub(super) fn of(wanted: TypeId) -> Option<&'static Interner> {
     let mut next = TYPES[list_of(wanted)].get();
     while let Some(interner) = next {
         match interner.contents {
@@ -60,22 +63,23 @@ pub(super) fn of<T: 'static>() -> Option<&'static Interner> {
     None
 }
 
-/// The interner of a type. `None` when memory is refused.
+/// The interner of a type of values. `None` when memory is refused.
 #[cold]
-pub(super) fn of_or_map<T: 'static>() -> Option<&'static Interner> {
+pub(super) fn of_or_map(kind: Contents) -> Option<&'static Interner> {
+    let Contents::Values { of: wanted, .. } = kind else { return None };
     let _lock = GROW.lock();
-    if let Some(interner) = of::<T>() {
+    if let Some(interner) = of(wanted) {
         return Some(interner);
     }
-    let list = &TYPES[list_of(TypeId::of::<T>())];
-    let interner = Interner::map(Contents::of::<T>(), list.get())?;
+    let list = &TYPES[list_of(wanted)];
+    let interner = Interner::map(kind, list.get())?;
     // SAFETY: a new interner is filled, and never unmapped.
     unsafe { list.publish(interner) };
-    of::<T>()
+    of(wanted)
 }
 
 /// A `TypeId` is a hash already: the list is chosen by what it feeds a hasher.
-#[inline]
+#[inline(always)]
 fn list_of(id: TypeId) -> usize {
     let mut fed = Fed(0);
     id.hash(&mut fed);

@@ -2,20 +2,18 @@
 
 use super::entry::Header;
 use super::interner::Interner;
+use super::key::{Intern, LookUp, make_value};
+use super::value::sealed::Stored;
 use super::value::{EntryPtr, Internable};
-use super::{OutOfMemory, global, intern, intern_bytes, release};
-use alloc::borrow::{Cow, ToOwned};
-use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::vec::Vec;
+use super::{OutOfMemory, release};
+use alloc::borrow::ToOwned;
+use core::borrow::Borrow;
 use core::cmp::Ordering;
-use core::convert::Infallible;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::str::FromStr;
 
 /// A handle of a canonical value: as long as one of them lives, equal values are the same entry.
 ///
@@ -149,6 +147,93 @@ impl<T: ?Sized> Interned<T> {
     }
 }
 
+impl<T: ?Sized + Internable> Interned<T> {
+    /// The canonical handle of a value, made of its borrowed or its owned form.
+    ///
+    /// Python's `sys.intern`. A hit takes no lock, and no allocation for what is borrowed; owned text is
+    /// copied into the entry, the elements of an owned slice are moved. See [`new`](Interned::new) for
+    /// values, whose type it finds by itself, and for what is called when.
+    ///
+    /// # Panics
+    /// If `Hash`, `Eq` or `Clone` of the value panics: nothing is interned then. If memory is refused,
+    /// [`handle_alloc_error`](alloc::alloc::handle_alloc_error) is called.
+    ///
+    /// ```
+    /// use hoopsnake::intern::Interned;
+    /// use std::path::Path;
+    ///
+    /// let path = Interned::<Path>::intern(Path::new("/etc/hosts"));
+    /// assert!(path.ptr_eq(&Interned::intern(Path::new("/etc/hosts"))));
+    /// assert_eq!(path.extension(), None);
+    /// ```
+    #[inline]
+    pub fn intern(value: impl Intern<T>) -> Self {
+        Self::try_intern(value).unwrap_or_else(|error| error.handle())
+    }
+
+    /// As [`intern`](Self::intern), without an end when memory is refused.
+    ///
+    /// # Errors
+    /// When there is no memory for a new entry. (What is copied or boxed before, because it is an owned
+    /// value of more than about 1 KiB or a slice, ends the program as `Box::new` and `Vec` do.)
+    ///
+    /// # Panics
+    /// If `Hash`, `Eq` or `Clone` of the value panics.
+    ///
+    /// ```
+    /// # use hoopsnake::intern::Interned;
+    /// assert_eq!(*Interned::<[u32]>::try_intern([1, 2])?, [1, 2]);
+    /// # Ok::<(), hoopsnake::intern::OutOfMemory>(())
+    /// ```
+    #[inline]
+    pub fn try_intern(value: impl Intern<T>) -> Result<Self, OutOfMemory> {
+        let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory)?;
+        // SAFETY: the interner is that of `T`.
+        let entry = unsafe { value.make(interner) }?;
+        // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
+        Ok(unsafe { Self::from_entry(entry) })
+    }
+
+    /// The handle of a value that is interned already.
+    ///
+    /// A hit takes no lock; a miss takes one, to be certain. Neither allocates.
+    ///
+    /// # Panics
+    /// If `Hash` or `Eq` panics.
+    ///
+    /// ```
+    /// # use hoopsnake::intern::Interned;
+    /// assert!(Interned::get(&"not yet".to_owned()).is_none());
+    /// let now = Interned::new("now".to_owned());
+    /// assert_eq!(Interned::get(&"now".to_owned()), Some(now));
+    /// ```
+    #[inline]
+    pub fn get(value: &T) -> Option<Self>
+    where
+        T: LookUp<T>,
+    {
+        Self::get_by(value)
+    }
+
+    /// As [`get`](Self::get), by what the value can be borrowed as.
+    ///
+    /// # Panics
+    /// If `Hash` or `Eq` panics.
+    ///
+    /// ```
+    /// # use hoopsnake::intern::Interned;
+    /// let list = Interned::new(vec![1, 2, 3]);
+    /// assert_eq!(Interned::<Vec<i32>>::get_by(&[1, 2, 3][..]), Some(list));
+    /// ```
+    #[inline]
+    pub fn get_by<Q: ?Sized + LookUp<T>>(key: &Q) -> Option<Self> {
+        // SAFETY: the interner is that of `T`.
+        let entry = unsafe { key.find(T::global()?) }?;
+        // SAFETY: an entry of `T`, with the count that the look-up took.
+        Some(unsafe { Self::from_entry(entry) })
+    }
+}
+
 impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
     /// The canonical handle of a value.
     ///
@@ -167,7 +252,7 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
     /// ```
     #[inline]
     pub fn new(value: T) -> Self {
-        Self::try_new(value).unwrap_or_else(|error| error.handle())
+        Self::intern(value)
     }
 
     /// As [`new`](Self::new), without an end when memory is refused.
@@ -186,38 +271,37 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
     /// ```
     #[inline]
     pub fn try_new(value: T) -> Result<Self, OutOfMemory> {
-        let interner = global::of::<T>().or_else(global::of_or_map::<T>).ok_or(OutOfMemory)?;
-        let hash = interner.hash_value(&value);
-        // SAFETY: the interner is that of `T`.
-        let entry = match unsafe { interner.look_up_value(&value, hash) } {
-            Some(entry) => entry,
-            // SAFETY: as above.
-            None => unsafe { interner.insert_value(value, hash) }.ok_or(OutOfMemory)?,
-        };
-        // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
-        Ok(unsafe { Self::from_entry(entry) })
+        Self::try_intern(value)
     }
 
-    /// The handle of a value that is interned already.
+    /// The canonical handle of a value, by what it can be borrowed as: the value itself is made only
+    /// if it is not interned yet.
     ///
-    /// A hit takes no lock; a miss takes one, to be certain.
+    /// A hit allocates nothing. `to_owned` is called without a lock, and must return what hashes and
+    /// compares as `key` does.
     ///
     /// # Panics
-    /// If `Hash` or `Eq` panics.
+    /// If `Hash`, `Eq` or `to_owned` panics: nothing is interned then. If memory is refused, as
+    /// [`intern`](Self::intern).
     ///
     /// ```
     /// # use hoopsnake::intern::Interned;
-    /// assert!(Interned::get(&"not yet".to_owned()).is_none());
-    /// let now = Interned::new("now".to_owned());
-    /// assert_eq!(Interned::get(&"now".to_owned()), Some(now));
+    /// let owned = Interned::new("spam".to_owned());
+    /// assert!(owned.ptr_eq(&Interned::<String>::intern_by("spam")));
     /// ```
-    pub fn get(value: &T) -> Option<Self> {
-        let interner = global::of::<T>()?;
-        let hash = interner.hash_value(value);
-        // SAFETY: the interner is that of `T`.
-        let entry = unsafe { interner.look_up_value_surely(value, hash) }?;
-        // SAFETY: an entry of `T`, with the count that the look-up took.
-        Some(unsafe { Self::from_entry(entry) })
+    pub fn intern_by<Q>(key: &Q) -> Self
+    where
+        T: Borrow<Q>,
+        Q: ?Sized + Eq + Hash + ToOwned<Owned = T>,
+    {
+        let make = |interner| {
+            // SAFETY: the interner is that of `T`.
+            let entry = unsafe { make_value::<T, Q, &Q>(interner, key, Q::to_owned) }?;
+            // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
+            Ok(unsafe { Self::from_entry(entry) })
+        };
+        let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory);
+        interner.and_then(make).unwrap_or_else(|error| error.handle())
     }
 }
 
@@ -297,85 +381,5 @@ impl<T: ?Sized + Internable + fmt::Display> fmt::Display for Interned<T> {
 impl<T: ?Sized> fmt::Pointer for Interned<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Pointer::fmt(&self.entry, f)
-    }
-}
-
-impl<T: ?Sized + Internable> AsRef<T> for Interned<T> {
-    fn as_ref(&self) -> &T {
-        self
-    }
-}
-
-impl PartialEq<str> for Interned<str> {
-    fn eq(&self, other: &str) -> bool {
-        **self == *other
-    }
-}
-
-impl PartialEq<&str> for Interned<str> {
-    fn eq(&self, other: &&str) -> bool {
-        **self == **other
-    }
-}
-
-impl PartialEq<[u8]> for Interned<[u8]> {
-    fn eq(&self, other: &[u8]) -> bool {
-        **self == *other
-    }
-}
-
-impl Default for Interned<str> {
-    /// The empty string, which is immortal.
-    fn default() -> Self {
-        intern("")
-    }
-}
-
-impl<T: Eq + Hash + Send + Sync + 'static> From<T> for Interned<T> {
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-/// Conversions that intern text or bytes.
-macro_rules! from_text {
-    ($($from:ty => $to:ty, |$text:ident| $interned:expr;)*) => {$(
-        impl From<$from> for Interned<$to> {
-            fn from($text: $from) -> Self {
-                $interned
-            }
-        }
-    )*};
-}
-
-from_text! {
-    &str => str, |text| intern(text);
-    &String => str, |text| intern(text);
-    String => str, |text| intern(&text);
-    Box<str> => str, |text| intern(&text);
-    Cow<'_, str> => str, |text| intern(&text);
-    char => str, |text| intern(text.encode_utf8(&mut [0; 4]));
-    &[u8] => [u8], |bytes| intern_bytes(bytes);
-    Vec<u8> => [u8], |bytes| intern_bytes(&bytes);
-    Box<[u8]> => [u8], |bytes| intern_bytes(&bytes);
-}
-
-impl From<&Interned<str>> for String {
-    fn from(text: &Interned<str>) -> Self {
-        (**text).to_owned()
-    }
-}
-
-impl From<Interned<str>> for String {
-    fn from(text: Interned<str>) -> Self {
-        (*text).to_owned()
-    }
-}
-
-impl FromStr for Interned<str> {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(intern(text))
     }
 }

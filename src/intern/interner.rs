@@ -9,8 +9,9 @@
 use super::blocks::{Regions, ShardMemory};
 use super::entry::Header;
 use super::release;
+use super::slice::{self, DeadBytes, NewBytes};
 use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
-use super::value::{self, DeadBytes, EntryPtr, NewBytes, NewValue};
+use super::value::{EntryPtr, New};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
 use crate::os;
@@ -37,27 +38,43 @@ const SMALL_TABLES: usize = SHARDS * (PAGE - (8 << MIN_LOG2));
 
 /// What the entries of an interner hold, and so what becomes of a dead one.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Contents {
-    /// Text or bytes.
+pub enum Contents {
+    /// Text or bytes, compared as bytes.
     Bytes,
-    /// Values of one type.
+    /// Values of one type, compared by code that is not ours.
     Values {
         /// Whose.
         of: TypeId,
         /// The class of their blocks.
-        class: usize,
+        class: Class,
         /// Drops one, where there is anything to drop.
         destroy: Option<unsafe fn(NonNull<Header>)>,
     },
 }
 
-impl Contents {
-    /// The contents of an interner of values of type `T`.
-    pub(super) fn of<T: 'static>() -> Self {
-        Self::Values {
-            of: TypeId::of::<T>(),
-            class: value::class_of_value::<T>(),
-            destroy: if value::needs_destroy::<T>() { Some(value::destroy::<T>) } else { None },
+/// The class of blocks of an interner of values.
+#[derive(Debug, Clone, Copy)]
+pub enum Class {
+    /// All are alike.
+    Fixed(usize),
+    /// By the length in the header.
+    ByLength(fn(u32) -> usize),
+}
+
+impl Class {
+    /// The class of an entry's block.
+    ///
+    /// # Safety
+    /// The caller owns the entry, which is of this kind.
+    pub(super) unsafe fn of(self, entry: NonNull<Header>) -> usize {
+        match self {
+            Self::Fixed(class) => class,
+            Self::ByLength(class_of) => {
+                // SAFETY: entries stay mapped.
+                let header = unsafe { entry.as_ref() };
+                // SAFETY: the caller owns the entry.
+                class_of(unsafe { header.length() })
+            }
         }
     }
 }
@@ -65,7 +82,7 @@ impl Contents {
 /// Canonical contents of one kind.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Interner {
+pub struct Interner {
     seed: u64,
     shared_seed: SharedSeed,
     views: [View; SHARDS],
@@ -200,8 +217,12 @@ impl Interner {
                 // SAFETY: the caller's promise; the box is not needed to remove the entry.
                 unsafe { self.unlink_and_free(entry, dead.class) };
             }
-            // SAFETY: the caller's promise; plain values need no destruction.
-            Contents::Values { class, .. } => unsafe { self.unlink_and_free(entry, class) },
+            Contents::Values { class, .. } => {
+                // SAFETY: the caller owns the entry.
+                let class = unsafe { class.of(entry) };
+                // SAFETY: the caller's promise; plain values need no destruction.
+                unsafe { self.unlink_and_free(entry, class) };
+            }
         }
     }
 
@@ -252,7 +273,7 @@ impl Interner {
             hash,
             || self.keyed(bytes),
             // SAFETY: compared while a count is held.
-            |entry| same(unsafe { value::bytes(entry_ptr(entry)) }, bytes),
+            |entry| same(unsafe { slice::bytes(entry_ptr(entry)) }, bytes),
         );
         found.map(entry_ptr)
     }
@@ -268,7 +289,8 @@ impl Interner {
     /// refused.
     #[cold]
     pub(super) fn insert_bytes(&self, bytes: &[u8], hash: u64, immortal: bool) -> Option<EntryPtr> {
-        let mut new = NewBytes::new(bytes)?;
+        let new = NewBytes::new(bytes)?;
+        let (class, mut new) = (new.class(), Some(new));
         let entry = table::look_up_or_insert(
             self,
             hash,
@@ -277,9 +299,9 @@ impl Interner {
             immortal,
             |memory| {
                 // SAFETY: the shard's lock is held, and the memory is the shard's.
-                let entry = unsafe { memory.as_mut() }.allocate(new.class(), self)?;
+                let entry = unsafe { memory.as_mut() }.allocate(class, self)?;
                 // SAFETY: the block was just allocated for this class.
-                unsafe { new.fill(EntryPtr(entry), hash) };
+                unsafe { new.take()?.fill(EntryPtr(entry), hash) };
                 Some(entry_of(entry))
             },
         );
@@ -289,7 +311,7 @@ impl Interner {
     /// Compares the contents of an entry in the table. The shard's lock is held.
     fn is(&self, entry: Entry, bytes: &[u8]) -> bool {
         // SAFETY: the entry is in the table of a shard whose lock is held.
-        same(unsafe { value::bytes(entry_ptr(entry)) }, bytes)
+        same(unsafe { slice::bytes(entry_ptr(entry)) }, bytes)
     }
 
     #[cold]
@@ -298,45 +320,37 @@ impl Interner {
     }
 }
 
-/// Values.
+/// Values, and whatever else is compared by code that is not ours.
 impl Interner {
     /// The hash that chooses shard, tag and slot. User code.
     #[inline]
-    pub(super) fn hash_value<T: Hash>(&self, value: &T) -> u64 {
+    pub(super) fn hash_value<Q: Hash + ?Sized>(&self, value: &Q) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
         value.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// Looks a value up without a lock. `None` is not certain.
-    ///
-    /// # Safety
-    /// The interner is of values of type `T`.
+    /// Looks a value up without a lock. `None` is not certain. `matches` is user code; it is called
+    /// while a count of the entry is held.
     #[inline]
-    pub(super) unsafe fn look_up_value<T: Eq>(&self, value: &T, hash: u64) -> Option<EntryPtr> {
-        let found = table::look_up(
-            self,
-            hash,
-            || hash,
-            // SAFETY: compared while a count is held; of type `T` by the caller's promise.
-            |entry| unsafe { <T as value::Internable>::contents(entry_ptr(entry)) } == value,
-        );
+    pub(super) fn look_up_value(
+        &self,
+        hash: u64,
+        matches: impl Fn(EntryPtr) -> bool,
+    ) -> Option<EntryPtr> {
+        let found = table::look_up(self, hash, || hash, |entry| matches(entry_ptr(entry)));
         found.map(entry_ptr)
     }
 
     /// Looks a value up until nothing changes meanwhile, so that `None` is certain.
-    ///
-    /// # Safety
-    /// The interner is of values of type `T`.
-    pub(super) unsafe fn look_up_value_surely<T: Eq>(
+    pub(super) fn look_up_value_surely(
         &self,
-        value: &T,
         hash: u64,
+        matches: impl Fn(EntryPtr) -> bool,
     ) -> Option<EntryPtr> {
         loop {
             let seen = self.shard(hash).changes();
-            // SAFETY: the caller's promise.
-            let found = unsafe { self.look_up_value(value, hash) };
+            let found = self.look_up_value(hash, &matches);
             if found.is_some() || table::is_unchanged(self, hash, seen) {
                 return found;
             }
@@ -345,25 +359,32 @@ impl Interner {
 
     /// Makes an entry of a value unless there is one by now. `None` when memory is refused.
     ///
-    /// # Safety
-    /// The interner is of values of type `T`.
+    /// `matches` compares the value with an entry's; user code.
     #[cold]
-    pub(super) unsafe fn insert_value<T: Eq>(&self, value: T, hash: u64) -> Option<EntryPtr> {
-        let new = Cell::new(Some(NewValue::new(value)));
+    pub(super) fn insert_value<N: New>(
+        &self,
+        new: N,
+        hash: u64,
+        matches: impl Fn(&N, EntryPtr) -> bool,
+    ) -> Option<EntryPtr> {
+        // Dropped when the lock is released: what is left of a value may be user code.
+        let (new, rest) = (Cell::new(Some(new)), Cell::new(None));
         loop {
             let seen = self.shard(hash).changes();
             let held = new.take()?;
-            // SAFETY: the caller's promise.
-            if let Some(found) = unsafe { self.look_up_value(held.get(), hash) } {
+            if let Some(found) = self.look_up_value(hash, |entry| matches(&held, entry)) {
                 return Some(found);
             }
             new.set(Some(held));
             let made = table::insert_unless_changed(self, hash, seen, false, |memory| {
+                let held = new.take()?;
                 // SAFETY: the shard's lock is held, and the memory is the shard's.
-                let memory = unsafe { memory.as_mut() };
-                let entry = memory.allocate(value::class_of_value::<T>(), self)?;
+                let Some(entry) = unsafe { memory.as_mut() }.allocate(held.class(), self) else {
+                    new.set(Some(held));
+                    return None;
+                };
                 // SAFETY: the block was just allocated for this class.
-                unsafe { new.take()?.fill(EntryPtr(entry), hash) };
+                rest.set(Some(unsafe { held.fill(EntryPtr(entry), hash) }));
                 Some(entry_of(entry))
             });
             match made {
@@ -406,7 +427,7 @@ impl Space for Interner {
         match self.contents {
             // SAFETY: the caller holds the lock of the entry's shard, and the entry is in its table
             // or about to be.
-            Contents::Bytes => Some(self.keyed(unsafe { value::bytes(entry_ptr(entry)) })),
+            Contents::Bytes => Some(self.keyed(unsafe { slice::bytes(entry_ptr(entry)) })),
             Contents::Values { .. } => None,
         }
     }

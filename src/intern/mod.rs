@@ -53,6 +53,8 @@ pub mod table;
 #[cfg(not(loom))]
 mod blocks;
 #[cfg(not(loom))]
+mod convert;
+#[cfg(not(loom))]
 mod global;
 #[cfg(not(loom))]
 mod int;
@@ -61,7 +63,11 @@ mod interned;
 #[cfg(not(loom))]
 mod interner;
 #[cfg(not(loom))]
+mod key;
+#[cfg(not(loom))]
 mod release;
+#[cfg(not(loom))]
+mod slice;
 #[cfg(not(loom))]
 mod trace;
 #[cfg(not(loom))]
@@ -74,6 +80,7 @@ mod text;
 pub use self::{
     int::Int,
     interned::Interned,
+    key::{Intern, LookUp},
     text::{OutOfMemory, get, get_bytes, intern, intern_bytes, len, try_intern},
     value::Internable,
 };

@@ -107,6 +107,8 @@ unsafe fn bury(entry: NonNull<Header>) {
             // SAFETY: an entry of an interner that lives as long as its entries.
             let interner = unsafe { interner_of(self.0) };
             if let Contents::Values { class, .. } = interner.contents {
+                // SAFETY: the queue owned the entry.
+                let class = unsafe { class.of(self.0) };
                 // SAFETY: unlinked, destroyed, and its hash word has the shard's bits.
                 unsafe { interner.free(self.0, class) };
             }

@@ -2,7 +2,8 @@
 
 use super::interned::Interned;
 use super::interner::{Contents, Interner};
-use super::value::{EntryPtr, bytes};
+use super::slice::bytes;
+use super::value::EntryPtr;
 use super::{intern, release};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

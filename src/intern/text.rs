@@ -1,8 +1,7 @@
 //! Interning text and bytes.
 
-use super::global::{BYTES, Global, STRINGS};
+use super::global::STRINGS;
 use super::interned::Interned;
-use super::value::EntryPtr;
 use core::alloc::Layout;
 use core::fmt;
 
@@ -38,9 +37,7 @@ pub fn intern(text: &str) -> Interned<str> {
 /// ```
 #[inline]
 pub fn try_intern(text: &str) -> Result<Interned<str>, OutOfMemory> {
-    let entry = look_up(&STRINGS, text.as_bytes(), || is_single(text))?;
-    // SAFETY: an entry of the strings' interner, with a count.
-    Ok(unsafe { Interned::from_entry(entry) })
+    Interned::try_intern(text)
 }
 
 /// The canonical handle of a run of bytes.
@@ -57,11 +54,7 @@ pub fn try_intern(text: &str) -> Result<Interned<str>, OutOfMemory> {
 /// ```
 #[inline]
 pub fn intern_bytes(bytes: &[u8]) -> Interned<[u8]> {
-    match look_up(&BYTES, bytes, || bytes.len() <= 1) {
-        // SAFETY: an entry of the bytes' interner, with a count.
-        Ok(entry) => unsafe { Interned::from_entry(entry) },
-        Err(error) => error.handle(),
-    }
+    Interned::intern(bytes)
 }
 
 /// The handle of a text that is interned already.
@@ -76,9 +69,7 @@ pub fn intern_bytes(bytes: &[u8]) -> Interned<[u8]> {
 /// assert_eq!(get("spam"), Some(spam));
 /// ```
 pub fn get(text: &str) -> Option<Interned<str>> {
-    let entry = look_up_only(&STRINGS, text.as_bytes())?;
-    // SAFETY: an entry of the strings' interner, with the count that the look-up took.
-    Some(unsafe { Interned::from_entry(entry) })
+    Interned::get(text)
 }
 
 /// The handle of a run of bytes that is interned already.
@@ -93,9 +84,7 @@ pub fn get(text: &str) -> Option<Interned<str>> {
 /// assert_eq!(get_bytes(b"spam"), Some(spam));
 /// ```
 pub fn get_bytes(bytes: &[u8]) -> Option<Interned<[u8]>> {
-    let entry = look_up_only(&BYTES, bytes)?;
-    // SAFETY: an entry of the bytes' interner, with the count that the look-up took.
-    Some(unsafe { Interned::from_entry(entry) })
+    Interned::get(bytes)
 }
 
 /// How many texts are interned, the immortal ones not counted.
@@ -116,44 +105,11 @@ pub fn len() -> usize {
     STRINGS.get().map_or(0, |interner| interner.len())
 }
 
-#[inline(always)]
-fn look_up(
-    global: &Global,
-    bytes: &[u8],
-    immortal: impl FnOnce() -> bool,
-) -> Result<EntryPtr, OutOfMemory> {
-    let interner = global.get().or_else(|| global.get_or_map()).ok_or(OutOfMemory)?;
-    let hash = interner.hash_bytes(bytes);
-    match interner.look_up_bytes(bytes, hash) {
-        Some(entry) => Ok(entry),
-        None => interner.insert_bytes(bytes, hash, immortal()).ok_or(OutOfMemory),
-    }
-}
-
-fn look_up_only(global: &Global, bytes: &[u8]) -> Option<EntryPtr> {
-    let interner = global.get()?;
-    let hash = interner.hash_bytes(bytes);
-    interner.look_up_bytes(bytes, hash).or_else(|| interner.look_up_bytes_locked(bytes, hash))
-}
-
 /// The rules of the global tables of text and bytes.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_invariants() {
-    STRINGS
-        .get()
-        .into_iter()
-        .chain(BYTES.get())
-        .for_each(super::interner::Interner::check_invariants);
-}
-
-/// Whether a text is one that Python keeps as a single object: empty, or one latin-1 character.
-fn is_single(text: &str) -> bool {
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (None, _) => true,
-        (Some(only), None) => only <= '\u{FF}',
-        _ => false,
-    }
+    let bytes = super::global::BYTES.get();
+    STRINGS.get().into_iter().chain(bytes).for_each(super::interner::Interner::check_invariants);
 }
 
 /// The system gave no memory for a new entry.

@@ -4,13 +4,9 @@ use core::hash::BuildHasher;
 use hoopsnake::intern::{self, Int, Interned, OutOfMemory, intern, intern_bytes};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::RandomState;
-use std::sync::{Barrier, Mutex, MutexGuard};
+use std::sync::Barrier;
 
-/// The global interner is one: tests that intern text take turns, so that entries can be counted.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+use crate::support::alone;
 
 #[test]
 fn i01_small_ints_are_shared() {

@@ -7,5 +7,6 @@ mod deep;
 #[cfg(feature = "derive")]
 mod derive;
 mod intern;
+mod intern_types;
 mod rc;
 mod support;

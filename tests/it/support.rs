@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard};
 
 use hoopsnake::{Cc, Dying, Finalize, Trace, TraceInfo, Tracer, Untraced, Weak, gc};
 
@@ -25,6 +26,12 @@ pub(crate) use trace;
 pub fn fresh() {
     gc::disable();
     while gc::collect() > 0 {}
+}
+
+/// The global interner is one: tests that intern text take turns, so that entries can be counted.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Counts drops: a leaf.

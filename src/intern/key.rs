@@ -1,0 +1,365 @@
+//! By what a value is found, and from what it is made.
+//!
+//! Text and bytes are hashed and compared as bytes, by the table itself. Everything else goes by `Hash`
+//! and `Eq`, which may be a user's code and so run without a lock.
+
+use super::OutOfMemory;
+use super::interner::Interner;
+use super::slice::{NewBytes, NewSlice, are_bytes};
+use super::value::sealed::Stored;
+use super::value::{EntryPtr, NewValue};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::ffi::CStr;
+use core::hash::Hash;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// What an interned `T` can be looked up by: itself or, for a sized `T`, what it can be borrowed as.
+/// Sealed.
+///
+/// As for `HashMap`, a borrowed form hashes and compares as the value does.
+///
+/// ```
+/// use hoopsnake::intern::{Interned, intern};
+///
+/// let words = Interned::new(vec!["a", "b"]);
+/// assert_eq!(Interned::<Vec<_>>::get_by(["a", "b"].as_slice()), Some(words));
+/// let text = intern("spam");
+/// assert_eq!(Interned::get("spam"), Some(text));
+/// ```
+pub trait LookUp<T: ?Sized>: sealed::Find<T> {}
+
+impl<T: ?Sized, Q: ?Sized + sealed::Find<T>> LookUp<T> for Q {}
+
+/// What an interned `T` can be made of. Sealed.
+///
+/// A sized `T` is made of itself; text, paths and slices of their borrowed or their owned form.
+///
+/// ```
+/// use hoopsnake::intern::Interned;
+/// use std::path::{Path, PathBuf};
+///
+/// let path = Interned::<Path>::intern(PathBuf::from("/etc/hosts"));
+/// assert_eq!(path, Interned::intern(Path::new("/etc/hosts")));
+/// assert_eq!(Interned::<[u16]>::intern([1, 2]), Interned::intern(vec![1, 2]));
+/// ```
+pub trait Intern<T: ?Sized>: sealed::Make<T> {}
+
+impl<T: ?Sized, V: sealed::Make<T>> Intern<T> for V {}
+
+pub(super) mod sealed {
+    use super::{EntryPtr, Interner, OutOfMemory};
+
+    /// How to find an entry.
+    pub trait Find<T: ?Sized> {
+        /// The hash that entries of such a value have.
+        fn stored_hash(&self, interner: &Interner) -> u64;
+
+        /// Whether this is the value.
+        fn is(&self, value: &T) -> bool;
+
+        /// Looks for the entry, so that `None` is certain, and takes a count of it.
+        ///
+        /// # Safety
+        /// The interner is of values of type `T`.
+        unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr>;
+    }
+
+    /// How to find or make an entry.
+    pub trait Make<T: ?Sized> {
+        /// The entry, with a count.
+        ///
+        /// # Errors
+        /// When memory is refused.
+        ///
+        /// # Safety
+        /// The interner is of values of type `T`.
+        unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory>;
+    }
+}
+
+use sealed::{Find, Make};
+
+// Bytes -------------------------------------------------------------------------------------------
+
+/// Finds bytes or makes an entry of them; `immortal` is asked only then.
+#[inline(always)]
+pub(super) fn make_bytes(
+    interner: &Interner,
+    bytes: &[u8],
+    immortal: impl FnOnce() -> bool,
+) -> Result<EntryPtr, OutOfMemory> {
+    let hash = interner.hash_bytes(bytes);
+    match interner.look_up_bytes(bytes, hash) {
+        Some(entry) => Ok(entry),
+        None => interner.insert_bytes(bytes, hash, immortal()).ok_or(OutOfMemory),
+    }
+}
+
+/// Finds bytes.
+fn find_bytes(interner: &Interner, bytes: &[u8]) -> Option<EntryPtr> {
+    let hash = interner.hash_bytes(bytes);
+    interner.look_up_bytes(bytes, hash).or_else(|| interner.look_up_bytes_locked(bytes, hash))
+}
+
+/// Contents that are compared as bytes.
+macro_rules! found_as_bytes {
+    ($($ty:ty, |$contents:ident| $bytes:expr, immortal: $immortal:expr;)*) => {$(
+        impl Find<$ty> for $ty {
+            #[inline]
+            fn stored_hash(&self, interner: &Interner) -> u64 {
+                let $contents = self;
+                interner.hash_bytes($bytes)
+            }
+
+            #[inline]
+            fn is(&self, value: &$ty) -> bool {
+                *self == *value
+            }
+
+            unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+                let $contents = self;
+                find_bytes(interner, $bytes)
+            }
+        }
+
+        impl Make<$ty> for &$ty {
+            #[inline(always)]
+            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+                let $contents = self;
+                make_bytes(interner, $bytes, || $immortal)
+            }
+        }
+    )*};
+}
+
+found_as_bytes! {
+    str, |text| text.as_bytes(), immortal: is_single(text);
+    OsStr, |text| text.as_encoded_bytes(), immortal: text.is_empty();
+    CStr, |text| text.to_bytes_with_nul(), immortal: text.is_empty();
+}
+
+/// Whether a text is one that Python keeps as a single object: empty, or one latin-1 character.
+fn is_single(text: &str) -> bool {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (None, _) => true,
+        (Some(only), None) => only <= '\u{FF}',
+        _ => false,
+    }
+}
+
+// Paths -------------------------------------------------------------------------------------------
+
+impl Find<Path> for Path {
+    fn stored_hash(&self, interner: &Interner) -> u64 {
+        interner.hash_value(self)
+    }
+
+    fn is(&self, value: &Path) -> bool {
+        *self == *value
+    }
+
+    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+        // SAFETY: compared while a count is held; of paths by the caller's promise.
+        let matches = |entry| self.is(unsafe { Path::contents(entry) });
+        interner.look_up_value_surely(interner.hash_value(self), matches)
+    }
+}
+
+impl Make<Path> for &Path {
+    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+        // SAFETY: compared while a count is held; of paths by the caller's promise.
+        let matches = |entry| self.is(unsafe { Path::contents(entry) });
+        let hash = interner.hash_value(self);
+        if let Some(entry) = interner.look_up_value(hash, matches) {
+            return Ok(entry);
+        }
+        let new = NewBytes::new(self.as_os_str().as_encoded_bytes()).ok_or(OutOfMemory)?;
+        interner.insert_value(new, hash, |_, entry| matches(entry)).ok_or(OutOfMemory)
+    }
+}
+
+// Slices ------------------------------------------------------------------------------------------
+
+/// What is to be interned, as bytes if it is.
+#[inline(always)]
+fn as_bytes<T: 'static>(elements: &[T]) -> Option<&[u8]> {
+    if !are_bytes::<T>() {
+        return None;
+    }
+    // SAFETY: the elements are `u8`.
+    Some(unsafe { core::slice::from_raw_parts(elements.as_ptr().cast(), elements.len()) })
+}
+
+/// Hash and comparison of a slice whose elements are not bytes.
+impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
+    fn stored_hash(&self, interner: &Interner) -> u64 {
+        as_bytes(self).map_or_else(|| interner.hash_value(self), |bytes| interner.hash_bytes(bytes))
+    }
+
+    fn is(&self, value: &[T]) -> bool {
+        *self == *value
+    }
+
+    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+        if let Some(bytes) = as_bytes(self) {
+            return find_bytes(interner, bytes);
+        }
+        // SAFETY: compared while a count is held; of such slices by the caller's promise.
+        let matches = |entry| self.is(unsafe { <[T]>::contents(entry) });
+        interner.look_up_value_surely(interner.hash_value(self), matches)
+    }
+}
+
+/// Finds a slice or makes an entry of what `own` returns, which equals it.
+///
+/// # Safety
+/// The interner is of such slices.
+#[inline]
+unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
+    interner: &Interner,
+    slice: S,
+    own: impl FnOnce(S) -> Vec<T>,
+) -> Result<EntryPtr, OutOfMemory> {
+    if let Some(bytes) = as_bytes(slice.borrow()) {
+        return make_bytes(interner, bytes, || bytes.len() <= 1);
+    }
+    let is = |slice: &[T], entry| {
+        // SAFETY: compared while a count is held; of such slices by the caller's promise.
+        slice.is(unsafe { <[T]>::contents(entry) })
+    };
+    let hash = interner.hash_value(slice.borrow());
+    if let Some(entry) = interner.look_up_value(hash, |entry| is(slice.borrow(), entry)) {
+        return Ok(entry);
+    }
+    let new = NewSlice::new(own(slice));
+    interner.insert_value(new, hash, |new, entry| is(new.get(), entry)).ok_or(OutOfMemory)
+}
+
+impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &[T] {
+    #[inline]
+    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+        // SAFETY: as the caller's.
+        unsafe { make_slice(interner, self, <[T]>::to_vec) }
+    }
+}
+
+/// Owned forms of slices, whose elements are moved.
+macro_rules! made_by_moving {
+    ($([$($generics:tt)*] $ty:ty, |$owned:ident| $vec:expr;)*) => {$(
+        impl<T: Eq + Hash + Send + Sync + 'static, $($generics)*> Make<[T]> for $ty {
+            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+                // SAFETY: as the caller's.
+                unsafe { make_slice(interner, self, |$owned| $vec) }
+            }
+        }
+    )*};
+}
+
+made_by_moving! {
+    [] Vec<T>, |owned| owned;
+    [] Box<[T]>, |owned| owned.into_vec();
+    [const N: usize] [T; N], |owned| Vec::from(owned);
+}
+
+// Owned forms of text -----------------------------------------------------------------------------
+
+/// Owned forms that are copied into the entry.
+macro_rules! made_by_copying {
+    ($($from:ty => $to:ty;)*) => {$(
+        impl Make<$to> for $from {
+            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+                let borrowed: &$to = &self;
+                // SAFETY: as the caller's.
+                unsafe { Make::<$to>::make(borrowed, interner) }
+            }
+        }
+    )*};
+}
+
+made_by_copying! {
+    String => str;
+    &String => str;
+    Box<str> => str;
+    Cow<'_, str> => str;
+    OsString => OsStr;
+    &OsString => OsStr;
+    Box<OsStr> => OsStr;
+    Cow<'_, OsStr> => OsStr;
+    CString => CStr;
+    &CString => CStr;
+    Box<CStr> => CStr;
+    Cow<'_, CStr> => CStr;
+    PathBuf => Path;
+    &PathBuf => Path;
+    Box<Path> => Path;
+    Cow<'_, Path> => Path;
+}
+
+impl Make<str> for char {
+    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+        let mut buffer = [0; 4];
+        let text: &str = self.encode_utf8(&mut buffer);
+        // SAFETY: as the caller's.
+        unsafe { Make::<str>::make(text, interner) }
+    }
+}
+
+// Values ------------------------------------------------------------------------------------------
+
+impl<T: Borrow<Q> + 'static, Q: Eq + Hash + ?Sized> Find<T> for Q {
+    fn stored_hash(&self, interner: &Interner) -> u64 {
+        interner.hash_value(self)
+    }
+
+    fn is(&self, value: &T) -> bool {
+        *self == *value.borrow()
+    }
+
+    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+        // SAFETY: compared while a count is held; of `T` by the caller's promise.
+        let matches = |entry| self.is(unsafe { T::contents(entry) });
+        interner.look_up_value_surely(interner.hash_value(self), matches)
+    }
+}
+
+/// Finds a value by what it can be borrowed as, or makes an entry of what `own` returns.
+///
+/// # Safety
+/// The interner is of values of type `T`.
+#[inline]
+pub(super) unsafe fn make_value<T, Q, B>(
+    interner: &Interner,
+    value: B,
+    own: impl FnOnce(B) -> T,
+) -> Result<EntryPtr, OutOfMemory>
+where
+    T: Eq + Hash + Borrow<Q> + 'static,
+    Q: Eq + Hash + ?Sized,
+    B: Borrow<Q>,
+{
+    let is = |value: &Q, entry| {
+        // SAFETY: compared while a count is held; of `T` by the caller's promise.
+        value == unsafe { T::contents(entry) }.borrow()
+    };
+    let hash = interner.hash_value(value.borrow());
+    if let Some(entry) = interner.look_up_value(hash, |entry| is(value.borrow(), entry)) {
+        return Ok(entry);
+    }
+    let new = NewValue::new(own(value));
+    interner.insert_value(new, hash, |new, entry| is(new.get().borrow(), entry)).ok_or(OutOfMemory)
+}
+
+impl<T: Eq + Hash + Send + Sync + 'static> Make<T> for T {
+    #[inline]
+    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+        // SAFETY: as the caller's.
+        unsafe { make_value::<T, T, T>(interner, self, |value| value) }
+    }
+}
