@@ -1,7 +1,8 @@
 //! The allocator installed: the H cases of `python.md`, X10 to X13, and what every program does.
 //!
 //! H01, H03 and H05 are restated for our own size classes; H02 does not arise (`GlobalAlloc` is never
-//! asked for nothing); H09 and H11 are in `memory.rs`; H13 and H16 to H18 belong to later issues, H20 (fork) waits.
+//! asked for nothing); H09 and H11 are in `memory.rs`, H20 and X16 in `fork.rs`; H13 and H16 to H18
+//! belong to later issues.
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 #![expect(
     clippy::multiple_unsafe_ops_per_block,

@@ -6,6 +6,7 @@
 
 use core::cell::Cell;
 
+use super::ends::FORK;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::reservation::{Slots, arena_record_of};
 use super::thread::ThreadHeap;
@@ -103,7 +104,18 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
 
 /// Waits for the arena lock.
 pub(crate) fn lock() -> RawMutexGuard<'static, Arenas> {
+    FORK.register();
     ARENAS.lock()
+}
+
+/// Takes the lock for the time of a fork.
+pub(super) fn begin_fork() {
+    ARENAS.begin_fork();
+}
+
+/// Gives it back.
+pub(super) fn end_fork() {
+    ARENAS.end_fork();
 }
 
 /// A new pool: its holder's right, and whether its memory was touched before.

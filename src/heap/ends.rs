@@ -11,14 +11,17 @@
 use core::cell::Cell;
 use core::ptr;
 
+use super::arena;
 use super::block::BlockPtr;
 use super::poison;
 use super::pool::{Held, PoolRef};
+use super::registry::Registry;
 use super::size_class::CLASSES;
 use super::thread::{REGISTRIES, SLOTS, ThreadHeap, release, unhold_full};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
 use crate::os;
+use crate::os::fork::ForkLocks;
 use crate::sync::RawMutex;
 
 /// Who owns the object pools of ended threads: not a heap's address.
@@ -39,6 +42,26 @@ unsafe impl Send for Heaps {}
 static LAST_RESORT: RawMutex<LastResort> = RawMutex::new(LastResort(None));
 
 struct LastResort(Option<&'static ThreadHeap>);
+
+/// Every lock of the heap, in the order in which who needs two takes them.
+///
+/// In a forked child the heaps of other threads stay as they were, and the pools that those held stay
+/// held for ever: they may be torn in the middle of an operation.
+pub(super) static FORK: ForkLocks = ForkLocks::new(
+    10,
+    || {
+        LAST_RESORT.begin_fork();
+        REGISTRIES.iter().for_each(Registry::begin_fork);
+        arena::begin_fork();
+        HEAPS.begin_fork();
+    },
+    || {
+        HEAPS.end_fork();
+        arena::end_fork();
+        REGISTRIES.iter().for_each(Registry::end_fork);
+        LAST_RESORT.end_fork();
+    },
+);
 
 // SAFETY: the heap is used under the lock only.
 unsafe impl Send for LastResort {}

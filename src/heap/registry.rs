@@ -92,6 +92,19 @@ impl<P: Listed> Registry<P> {
     }
 }
 
+#[cfg(not(loom))]
+impl<P> Registry<P> {
+    /// Takes the lock for the time of a fork.
+    pub(super) fn begin_fork(&self) {
+        self.first.begin_fork();
+    }
+
+    /// Gives it back.
+    pub(super) fn end_fork(&self) {
+        self.first.end_fork();
+    }
+}
+
 /// Links a pool as the first of a list.
 pub(crate) fn link<P: Listed>(first: &mut Option<P>, pool: P) {
     let next = first.replace(pool);

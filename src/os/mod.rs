@@ -1,4 +1,4 @@
-//! Virtual memory and the ends of threads; knows nothing of blocks.
+//! Virtual memory, the ends of threads, and forks; knows nothing of blocks.
 //!
 //! | verb | meaning | Unix (Windows alike) | elsewhere, Miri |
 //! |---|---|---|---|
@@ -10,7 +10,7 @@
 //! | [`remap`] | move pages to other reserved addresses | `mremap` | refused |
 //!
 //! All lengths and addresses are multiples of [`PAGE`](crate::base::config::PAGE). Nothing here
-//! allocates, unwinds or takes a lock.
+//! allocates or unwinds, and the verbs take no lock.
 
 #[cfg(all(unix, not(miri)))]
 mod unix;
@@ -27,6 +27,7 @@ mod fallback;
 #[cfg(any(not(any(unix, windows)), miri))]
 use fallback as imp;
 
+pub(crate) mod fork;
 pub(crate) mod thread_end;
 
 pub(crate) use imp::{commit, map, purge, release, remap, reserve, unmap};

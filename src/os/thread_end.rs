@@ -10,6 +10,7 @@ pub(crate) use imp::arm;
 
 #[cfg(all(unix, not(miri)))]
 mod imp {
+    use super::super::fork::ForkLocks;
     use crate::sync::RawMutex;
 
     /// Rounds of key destructors that pass before the thread counts as ended. POSIX promises four.
@@ -21,11 +22,13 @@ mod imp {
     }
 
     static STATE: RawMutex<State> = RawMutex::new(State { key: None, at_end: None });
+    static FORK: ForkLocks = ForkLocks::new(0, || STATE.begin_fork(), || STATE.end_fork());
 
     /// Has `at_end` called once, late in the end of this thread. False when keys are used up.
     ///
     /// All threads pass the same function. The main thread ends with the process: nothing is called.
     pub(crate) fn arm(at_end: unsafe fn()) -> bool {
+        FORK.register();
         let key = {
             let mut state = STATE.lock();
             state.at_end = Some(at_end);

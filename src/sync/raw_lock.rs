@@ -5,10 +5,15 @@
 //! spins for a moment, then swaps in 2 and sleeps until the word changes; the unlocker swaps in 0
 //! and wakes one sleeper if it found 2. On Linux sleeping is a futex; elsewhere it is a yield.
 //!
+//! A lock may be held for the time of a fork (`os::fork`), so that the child finds the value whole. Other
+//! libraries' fork handlers run in between, on the same thread, and may need it: the lock remembers
+//! which thread forks and lets that one pass. No reference to the value exists at that time.
+//!
 //! # Orderings
-//! Taking the lock is an Acquire that pairs with the Release of the swap that gave it back.
+//! Taking the lock is an Acquire that pairs with the Release of the swap that gave it back. `forker` is
+//! Relaxed: a thread finds its own number there exactly if it wrote it itself.
 
-use super::atomic::{AtomicU32, Ordering};
+use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::cell::UnsafeCell;
 use super::hint;
 use core::ops::{Deref, DerefMut};
@@ -22,6 +27,8 @@ const SPINS: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct RawMutex<T> {
     word: AtomicU32,
+    /// The thread that holds the lock while it forks; 0 otherwise.
+    forker: AtomicUsize,
     value: UnsafeCell<T>,
 }
 
@@ -31,20 +38,23 @@ unsafe impl<T: Send> Sync for RawMutex<T> {}
 impl<T> RawMutex<T> {
     /// An unlocked mutex.
     pub(crate) const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+        let (word, forker) = (AtomicU32::new(FREE), AtomicUsize::new(0));
+        Self { word, forker, value: UnsafeCell::new(value) }
     }
 
     /// Waits for the lock.
     #[inline]
     pub(crate) fn lock(&self) -> RawMutexGuard<'_, T> {
-        if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.lock_slow();
-        }
-        RawMutexGuard { mutex: self }
+        let free = self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
+        RawMutexGuard { mutex: self, locked: free.is_ok() || self.lock_slow() }
     }
 
+    /// Whether the lock was taken: false when this thread holds it for a fork, and passes.
     #[cold]
-    fn lock_slow(&self) {
+    fn lock_slow(&self) -> bool {
+        if self.forker.load(Ordering::Relaxed) == this_thread() {
+            return false;
+        }
         for _ in 0..SPINS {
             if self.word.load(Ordering::Relaxed) == FREE
                 && self
@@ -52,12 +62,29 @@ impl<T> RawMutex<T> {
                     .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
                     .is_ok()
             {
-                return;
+                return true;
             }
             hint::spin_loop();
         }
         while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
             park::wait(&self.word, CONTENDED);
+        }
+        true
+    }
+
+    /// Takes the lock for the time of a fork: until [`end_fork`](Self::end_fork) only this thread gets
+    /// past it. Not while this thread has a guard of it.
+    pub(crate) fn begin_fork(&self) {
+        core::mem::forget(self.lock());
+        self.forker.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// Ends [`begin_fork`](Self::begin_fork), on the same thread, in the parent as in the child.
+    /// Nothing happens to a lock that this thread does not hold for a fork.
+    pub(crate) fn end_fork(&self) {
+        if self.forker.load(Ordering::Relaxed) == this_thread() {
+            self.forker.store(0, Ordering::Relaxed);
+            self.unlock();
         }
     }
 
@@ -69,10 +96,25 @@ impl<T> RawMutex<T> {
     }
 }
 
+/// A number that no other living thread has, and not 0.
+#[cfg(unix)]
+fn this_thread() -> usize {
+    // SAFETY: always succeeds. (The C library's numbers are addresses, in a child the parent's.)
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Nobody forks.
+#[cfg(not(unix))]
+fn this_thread() -> usize {
+    usize::MAX
+}
+
 /// The right to the value; gives the lock back when dropped.
 #[derive(Debug)]
 pub(crate) struct RawMutexGuard<'a, T> {
     mutex: &'a RawMutex<T>,
+    /// Whether the lock is the guard's to give back.
+    locked: bool,
 }
 
 impl<T> Deref for RawMutexGuard<'_, T> {
@@ -96,7 +138,9 @@ impl<T> DerefMut for RawMutexGuard<'_, T> {
 impl<T> Drop for RawMutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.unlock();
+        if self.locked {
+            self.mutex.unlock();
+        }
     }
 }
 
@@ -165,5 +209,24 @@ mod tests {
             }
         });
         assert_eq!(*COUNTER.lock(), (80_000, 80_000));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_lock_held_for_a_fork_lets_its_thread_pass() {
+        static LOCK: RawMutex<u32> = RawMutex::new(0);
+        LOCK.begin_fork();
+        *LOCK.lock() += 1;
+        *LOCK.lock() += 1;
+        let other = std::thread::spawn(|| {
+            LOCK.end_fork();
+            *LOCK.lock()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!other.is_finished(), "another thread passed, or gave the lock back");
+        *LOCK.lock() += 1;
+        LOCK.end_fork();
+        assert_eq!(other.join().unwrap(), 3);
+        assert_eq!(*LOCK.lock(), 3);
     }
 }

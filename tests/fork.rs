@@ -1,0 +1,211 @@
+//! Forks of a process whose other threads allocate: cases H20 and X16 of `python.md`.
+//!
+//! Handlers of another library allocate around every fork: some were registered before the heap's own
+//! (from the list of initializers, before Rust's runtime), some after. A child that finds a lock held
+//! hangs, and is killed.
+#![cfg(target_os = "linux")]
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one life of a process")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hoopsnake::{PoolAlloc, heap};
+
+#[global_allocator]
+static GLOBAL: PoolAlloc = PoolAlloc;
+
+/// How long a child may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls of the handlers in this process.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Allocates all kinds of blocks and frees them.
+fn allocate() {
+    let blocks: Vec<Vec<u8>> =
+        [1, 40, 700, 9000, 70_000, 3 << 20].iter().map(|&size| vec![7; size]).collect();
+    assert!(blocks.iter().all(|block| block[block.len() - 1] == 7));
+    let many: Vec<Box<u64>> = (0..2000).map(Box::new).collect();
+    assert!(many.iter().zip(0..).all(|(block, n)| **block == n));
+}
+
+extern "C" fn another_handler() {
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    allocate();
+}
+
+/// What another library does, at the time that suits it.
+extern "C" fn register_another() {
+    let handler: Option<unsafe extern "C" fn()> = Some(another_handler);
+    // SAFETY: the handlers are functions of this program.
+    assert_eq!(unsafe { libc::pthread_atfork(handler, handler, handler) }, 0);
+}
+
+/// Registers before anything has allocated.
+#[used]
+// SAFETY: the section holds pointers to functions without arguments, which this is.
+#[unsafe(link_section = ".init_array")]
+static BEFORE_ALL: extern "C" fn() = register_another;
+
+/// Forks, runs `child` there, and says how it ended.
+fn fork(child: impl FnOnce()) {
+    // SAFETY: the child does what this test is about, and ends without unwinding or destructors.
+    unsafe {
+        let pid = libc::fork();
+        assert!(pid >= 0, "fork failed");
+        if pid == 0 {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            libc::_exit(i32::from(done.is_err()));
+        }
+        let status = wait_for(pid);
+        assert!(libc::WIFEXITED(status), "the child hung or crashed: {status:#x}");
+        assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed");
+    }
+}
+
+/// Waits for a child; kills it after a minute.
+fn wait_for(pid: libc::pid_t) -> libc::c_int {
+    let begin = Instant::now();
+    let mut status = 0;
+    // SAFETY: the child is this process's, and `status` is writable.
+    while unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } != pid {
+        thread::sleep(Duration::from_micros(200));
+        if begin.elapsed() > PATIENCE {
+            // SAFETY: as above: it was not waited for yet, so the number is still its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    }
+    status
+}
+
+/// Tests that fork take turns: what they keep busy must not be each other.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    static AFTER: Once = Once::new();
+    AFTER.call_once(|| {
+        allocate();
+        register_another();
+    });
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn assert_adds_up() {
+    let stats = heap::stats();
+    let parts = stats.allocated
+        + stats.available
+        + stats.unused_pools
+        + stats.headers
+        + stats.quantization
+        + stats.alignment;
+    assert_eq!(parts, stats.total(), "{stats}");
+}
+
+/// A child frees what it inherited and allocates.
+#[test]
+fn h20_a_child_frees_inherited_blocks() {
+    let _alone = alone();
+    let inherited: Vec<Vec<u8>> = (1..2000).map(|n| vec![n as u8; n * 50]).collect();
+    let calls = CALLS.load(Ordering::Relaxed);
+    fork(|| {
+        assert!(CALLS.load(Ordering::Relaxed) >= calls + 4, "two handlers before and two after");
+        assert!(inherited.iter().zip(1..).all(|(block, n)| block[block.len() - 1] == n as u8));
+        drop(inherited);
+        allocate();
+        heap::trim();
+        assert_adds_up();
+    });
+}
+
+/// Keeps every lock of the heap busy, and pools in every state.
+fn busy(stop: &AtomicBool, round: usize) {
+    let (send, receive) = sync_channel::<Vec<Box<[usize; 5]>>>(2);
+    thread::scope(|scope| {
+        scope.spawn(move || receive.into_iter().for_each(drop));
+        let mut kept = Vec::new();
+        for n in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let size = 1 + (n * 7919 + round) % 9000;
+            kept.push(vec![1u8; size]);
+            if kept.len() > 500 {
+                kept.drain(..400);
+            }
+            if n % 50 == 0 {
+                send.send((0..300).map(|n| Box::new([n; 5])).collect()).unwrap();
+            }
+            if n % 500 == 0 {
+                black_box(vec![0u8; 5 << 20]);
+                thread::spawn(|| drop(black_box(vec![1u64; 100]))).join().unwrap();
+                heap::trim();
+            }
+        }
+        drop(send);
+    });
+}
+
+/// Case X16: a thousand forks (of the optimised build) while other threads allocate, free each other's blocks, start and end.
+#[test]
+fn x16_a_thousand_forks_of_a_busy_process() {
+    let _alone = alone();
+    let forks = if cfg!(any(sanitized, debug_assertions)) { 100 } else { 1000 };
+    let stop = AtomicBool::new(false);
+    let inherited: Vec<Vec<u8>> = (1..100).map(|n| vec![n as u8; n * 90]).collect();
+    thread::scope(|scope| {
+        for round in 0..3 {
+            let stop = &stop;
+            scope.spawn(move || busy(stop, round));
+        }
+        for n in 0..forks {
+            fork(|| {
+                allocate();
+                assert!(inherited.iter().all(|block| block[0] == block[block.len() - 1]));
+                if n % 50 == 0 {
+                    // Its own threads, too, and their ends.
+                    thread::spawn(allocate).join().unwrap();
+                    heap::trim();
+                    assert_adds_up();
+                }
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // The parent goes on as before.
+    allocate();
+    assert_adds_up();
+}
+
+/// A child forks again, and its child again.
+#[test]
+fn a_child_forks_too() {
+    let _alone = alone();
+    fork(|| {
+        allocate();
+        fork(|| {
+            allocate();
+            fork(allocate);
+        });
+        allocate();
+    });
+}
+
+/// Blocks above the largest class need the arena lock, and no thread heap.
+#[test]
+fn a_child_uses_huge_blocks() {
+    let _alone = alone();
+    let layout = Layout::from_size_align(6 << 20, 4096).unwrap();
+    // SAFETY: the block is live and has these sizes in turn.
+    fork(|| unsafe {
+        let mut place = PoolAlloc.alloc(layout);
+        place.write(5);
+        place = PoolAlloc.realloc(place, layout, 50 << 20);
+        assert_eq!(place.read(), 5);
+        PoolAlloc.dealloc(place, Layout::from_size_align(50 << 20, 4096).unwrap());
+    });
+}
