@@ -49,7 +49,7 @@ extern "C" fn register_another() {
 
 /// Registers before anything has allocated.
 #[used]
-// SAFETY: the section holds pointers to functions without arguments, which this is.
+// The section holds pointers to functions without arguments, which this is.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_ALL: extern "C" fn() = register_another;
 
