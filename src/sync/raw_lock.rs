@@ -222,7 +222,7 @@ mod tests {
             LOCK.end_fork();
             *LOCK.lock()
         });
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(core::time::Duration::from_millis(20));
         assert!(!other.is_finished(), "another thread passed, or gave the lock back");
         *LOCK.lock() += 1;
         LOCK.end_fork();
