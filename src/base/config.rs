@@ -21,11 +21,14 @@ pub(crate) const GROUPS: usize = 24;
 /// Bytes of a group of side metadata.
 pub(crate) const GROUP: usize = 64;
 
+/// Bytes of a granule's trial counters: one `u32` for each block that has side metadata.
+pub(crate) const COUNTERS: usize = GROUPS * 64 * 4;
+
 /// Bytes of an arena's record.
 pub(crate) const ARENA_RECORD: usize = 128;
 
 /// Bytes of metadata for each arena: records of it and its granules, and side metadata.
-pub(crate) const ARENA_META: usize = ARENA_RECORD + GRANULES * (RECORD + GROUPS * GROUP);
+pub(crate) const ARENA_META: usize = ARENA_RECORD + GRANULES * (RECORD + GROUPS * GROUP + COUNTERS);
 
 /// Address space asked for at the start; halved while it is refused. The metadata of all of it lie in
 /// its first arenas.
@@ -45,3 +48,4 @@ const _: () = assert!(GRANULES == 64, "an arena's granules are the bits of one w
 const _: () = assert!(GRANULE.is_multiple_of(PAGE));
 const _: () = assert!((GRANULES * RECORD).is_multiple_of(PAGE), "an arena's records are pages");
 const _: () = assert!((GRANULES * GROUPS * GROUP).is_multiple_of(PAGE));
+const _: () = assert!((GRANULES * COUNTERS).is_multiple_of(PAGE));

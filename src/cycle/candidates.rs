@@ -1,162 +1,296 @@
 //! The candidates of a run: the graph of trial deletion, made of pools.
+//!
+//! Most candidates come by whole pools, which are *scanned*: their bitmaps say which. The walk adds single
+//! objects of other pools, in a list. A mark tells both kinds of pools from those that the run has nothing
+//! to do with, so that an edge into them costs no look at their bits.
 
 use core::cell::{Cell, RefCell};
-use core::ptr;
 
-use super::counters::Counters;
-use super::trial::{self, Graph};
+use super::generation::Generation;
+use super::trial::{self, Graph, Tried};
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Side, Word, word};
 use crate::object::trace::Tracer;
 
-/// Which ages a run takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Generation {
-    /// What was born since the last run.
-    Young,
-    /// Young objects, and those that have survived one run.
-    Middle,
-    /// All objects: a full run.
-    Old,
-}
+/// The mark of pools all of whose candidates the bitmaps tell.
+const SCANNED: u8 = 1 << 3;
+/// The mark of pools whose candidates are in the list of visited objects.
+const WALKED: u8 = 1 << 4;
+/// Either mark.
+const IN_RUN: u8 = SCANNED | WALKED;
 
-/// The pools with candidates, and what trial deletion needs besides.
+/// The objects that a run decides about, and what trial deletion needs besides.
 pub(super) struct Candidates {
+    /// The scanned pools.
     pools: Vec<ObjectPool>,
-    /// How many there are, at most.
-    count: usize,
-    /// How many of them were middle-aged.
-    middle: usize,
+    walked: Vec<ObjectPool>,
+    /// Candidates in the walked pools.
+    visited: Vec<ObjectRef>,
+    pub(super) generation: Generation,
+    pub(super) counts: Counts,
+    any_skipped: Cell<bool>,
     stack: RefCell<Vec<ObjectRef>>,
 }
 
+/// How many candidates there were, and what was done with them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// All of them.
+    pub(super) all: usize,
+    /// Those that become old unless they die.
+    pub(super) promoted: usize,
+    /// Objects and edges that were looked at.
+    pub(super) looked_at: usize,
+    /// Objects that the walk visited, and the seeds among them.
+    pub(super) visited: usize,
+    pub(super) seeds: usize,
+    /// Garbage.
+    pub(super) freed: usize,
+    /// Garbage that was old.
+    pub(super) freed_old: usize,
+}
+
 impl Candidates {
-    /// Takes the objects of a generation and all younger ones as candidates. All survivors are one age
-    /// older from here on: the bits of those that die go with them.
-    ///
-    /// `None`: no memory for a list of pools; nothing has changed but the list of recent pools, so that
-    /// the next run must be `Old`.
-    pub(super) fn take(heap: &ObjectHeap, generation: Generation) -> Option<Candidates> {
-        let mut taken =
-            Candidates { pools: Vec::new(), count: 0, middle: 0, stack: RefCell::default() };
-        let mut pools = Vec::new();
-        let mut complete = true;
-        let mut add = |pool: ObjectPool| {
-            complete = complete && pools.try_reserve(1).is_ok();
-            if complete {
-                pools.push(pool);
-            }
+    /// Takes the objects of a generation and all younger ones as candidates, about `limit` of them
+    /// unless all are taken. All survivors are one age older from here on: the bits of those that die go with them.
+    /// Pools that there is no memory to remember are left for another run.
+    pub(super) fn take(heap: &ObjectHeap, generation: Generation, limit: usize) -> Candidates {
+        let mut taken = Candidates {
+            pools: Vec::new(),
+            walked: Vec::new(),
+            visited: Vec::new(),
+            generation,
+            counts: Counts::default(),
+            any_skipped: Cell::new(false),
+            stack: RefCell::default(),
         };
-        // The list of recent pools starts anew with each run, whatever it takes.
-        let recent = heap.take_recent();
-        match generation {
-            Generation::Young => recent.for_each(add),
-            _ => {
-                recent.for_each(drop);
-                heap.for_each_traced_pool(&mut add);
+        heap.for_each_recent(|pool| {
+            match generation {
+                Generation::Old => return false,
+                _ if taken.counts.all < limit => taken.take_pool(pool),
+                _ => {}
+            }
+            has(pool, Word::Young) || has(pool, Word::Middle)
+        });
+        if generation == Generation::Old {
+            heap.for_each_traced_pool(|pool| taken.take_pool(pool));
+            while let Some(pool) = heap.first_dirty() {
+                heap.forget_dirty(pool);
             }
         }
-        if !complete {
-            return None;
-        }
-        pools.retain(|&pool| taken.take_pool(pool, generation));
-        taken.pools = pools;
-        Some(taken)
+        taken
     }
 
-    /// Takes the candidates of one pool; whether there are any.
-    fn take_pool(&mut self, pool: ObjectPool, generation: Generation) -> bool {
+    /// Takes the candidates of one pool, if there are any.
+    fn take_pool(&mut self, pool: ObjectPool) {
+        if self.pools.try_reserve(1).is_err() {
+            return;
+        }
         let mut any = 0;
         for group in pool.groups() {
             let [young, middle, old] =
                 [Word::Young, Word::Middle, Word::Old].map(|age| word(group, age));
-            let aged = if generation >= Generation::Middle { middle.take() } else { 0 };
+            let aged = if self.generation >= Generation::Middle { middle.take() } else { 0 };
             let mut bits = young.get() | aged;
-            if generation == Generation::Old {
+            if self.generation == Generation::Old {
                 // A full run leaves everything old: nothing is hidden in a cycle that straddles ages.
                 bits |= old.get();
                 old.set(bits);
                 young.set(0);
+                word(group, Word::Dirty).set(0);
             } else {
                 old.set(old.get() | aged);
                 middle.set(middle.get() | young.take());
             }
             debug_assert_eq!(word(group, Word::Candidate).get(), 0, "left from an earlier run");
             word(group, Word::Candidate).set(bits);
-            self.count += bits.count_ones() as usize;
-            self.middle += aged.count_ones() as usize;
+            self.counts.all += bits.count_ones() as usize;
+            self.counts.promoted += aged.count_ones() as usize;
             any |= bits;
         }
-        any != 0
+        if any != 0 {
+            pool.marks().set(pool.marks().get() | SCANNED);
+            self.pools.push(pool);
+        }
     }
 
-    /// How many there were at first.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    /// How many of them were middle-aged: those become old.
-    pub(super) fn middle(&self) -> usize {
-        self.middle
+    /// Adds one object that is no candidate yet. False without memory.
+    pub(super) fn add(&mut self, pool: ObjectPool, side: Side, object: ObjectRef) -> bool {
+        let marks = pool.marks().get();
+        if marks & SCANNED == 0 {
+            if self.visited.try_reserve(1).is_err() || self.walked.try_reserve(1).is_err() {
+                return false;
+            }
+            if marks & WALKED == 0 {
+                pool.marks().set(marks | WALKED);
+                self.walked.push(pool);
+            }
+            self.visited.push(object);
+        }
+        side.set(Word::Candidate);
+        self.counts.all += 1;
+        true
     }
 
     /// Leaves only the garbage among the candidates. Returns the union of the count words of those that
     /// were looked at; 0 if nothing is left, or nothing could be decided: without memory, or when a
     /// `Trace` reported too much, all live.
-    pub(super) fn keep_garbage(&mut self, counters: &mut Counters) -> u64 {
-        let blocks = self.pools.iter().map(|pool| pool.carved()).sum();
-        let ready =
-            self.stack.get_mut().try_reserve(self.count).is_ok() && counters.reserve(blocks);
-        let mut trying = Trying { candidates: self, decided: false };
-        if ready {
-            trying.assign(counters);
-            if let Ok(words) = trial::keep_the_living(trying.candidates) {
-                trying.decided = true;
-                drop(trying);
-                self.pools.retain(|&pool| has_candidates(pool));
-                return if self.pools.is_empty() { 0 } else { words };
+    pub(super) fn keep_garbage(&mut self) -> u64 {
+        let mut words = 0;
+        if self.stack.get_mut().try_reserve(self.counts.all).is_ok() {
+            let trying = Trying(self);
+            let tried = trial::keep_the_living(trying.0);
+            drop(trying);
+            match tried {
+                Ok(Tried { words: seen, looked_at }) => {
+                    words = seen;
+                    self.counts.looked_at += looked_at;
+                }
+                Err(trial::Overcounted) => self.let_live(),
             }
+        } else {
+            self.let_live();
         }
-        drop(trying);
-        self.pools.clear();
-        0
+        self.pools.retain(|&pool| {
+            let any = has(pool, Word::Candidate);
+            if !any {
+                pool.marks().set(pool.marks().get() & !SCANNED);
+            }
+            any
+        });
+        self.visited.retain(|&object| Side::of(object).has(Word::Candidate));
+        if self.pools.is_empty() && self.visited.is_empty() { 0 } else { words }
     }
 
-    /// Calls `visit` for each candidate, in the order of addresses; those that stop being one meanwhile
-    /// are left out. Not for use while new ones appear.
-    pub(super) fn for_each(&self, which: Word, mut visit: impl FnMut(ObjectRef)) {
+    /// There are no candidates any more.
+    fn let_live(&self) {
+        for group in self.pools.iter().flat_map(|pool| pool.groups()) {
+            word(group, Word::Candidate).set(0);
+        }
+        for &object in &self.visited {
+            Side::of(object).take(Word::Candidate);
+        }
+    }
+
+    /// All objects with a bit, in the order of addresses within each pool; those that lose it meanwhile are
+    /// left out. Not for use while new ones appear.
+    pub(super) fn with(&self, which: Word) -> Objects<'_> {
+        Objects {
+            pools: self.pools.iter(),
+            visited: self.visited.iter(),
+            which,
+            pool: None,
+            group: 0,
+            ahead: u64::MAX,
+        }
+    }
+
+    /// Turns candidates into condemned. Nobody looks at their ages again; weak handles to them are dead;
+    /// the run holds a handle to each.
+    pub(super) fn condemn(&mut self) {
+        let (mut freed, mut freed_old) = (0, 0);
         for &pool in &self.pools {
             for (index, group) in pool.groups().iter().enumerate() {
-                let mut ahead = u64::MAX;
-                loop {
-                    let bits = word(group, which).get() & ahead;
-                    if bits == 0 {
-                        break;
-                    }
-                    ahead = !(bits ^ (bits - 1));
-                    visit(object_at(pool, index * 64 + bits.trailing_zeros() as usize));
+                let garbage = word(group, Word::Candidate).take();
+                freed += garbage.count_ones() as usize;
+                freed_old += (word(group, Word::Old).get() & garbage).count_ones() as usize;
+                for kind in [Word::Young, Word::Middle, Word::Old, Word::Dirty] {
+                    word(group, kind).set(word(group, kind).get() & !garbage);
                 }
+                word(group, Word::Condemned).set(garbage);
+                bits(garbage, |bit| object_at(pool, index * 64 + bit).header().condemn());
+            }
+        }
+        self.visited.retain(|&object| {
+            let side = Side::of(object);
+            let garbage = side.take(Word::Candidate);
+            if garbage {
+                freed += 1;
+                freed_old += usize::from(side.has(Word::Old));
+                side.clear_age();
+                side.set(Word::Condemned);
+                object.header().condemn();
+            }
+            garbage
+        });
+        self.counts.freed += freed;
+        self.counts.freed_old += freed_old;
+    }
+
+    /// Takes the condemned bits, and calls `last` with each object that had one.
+    pub(super) fn absolve(&self, mut last: impl FnMut(ObjectRef)) {
+        for &pool in &self.pools {
+            for (index, group) in pool.groups().iter().enumerate() {
+                let done = word(group, Word::Condemned).take();
+                bits(done, |bit| last(object_at(pool, index * 64 + bit)));
+            }
+        }
+        for &object in &self.visited {
+            if Side::of(object).take(Word::Condemned) {
+                last(object);
             }
         }
     }
+}
 
-    /// Turns candidates into condemned; returns their number. Nobody looks at their ages again.
-    pub(super) fn condemn(&self) -> usize {
-        let mut count = 0;
-        for &pool in &self.pools {
-            for group in pool.groups() {
-                let garbage = word(group, Word::Candidate).take();
-                for age in [Word::Young, Word::Middle, Word::Old] {
-                    word(group, age).set(word(group, age).get() & !garbage);
+impl Drop for Candidates {
+    fn drop(&mut self) {
+        // Nothing is left of a run, also if a `Trace` panicked.
+        self.let_live();
+        for pool in self.pools.iter().chain(&self.walked) {
+            pool.marks().set(pool.marks().get() & !IN_RUN);
+        }
+    }
+}
+
+/// Calls `f` with the index of each bit that is set.
+#[inline(always)]
+fn bits(mut word: u64, mut f: impl FnMut(usize)) {
+    while word != 0 {
+        f(word.trailing_zeros() as usize);
+        word &= word - 1;
+    }
+}
+
+/// The iterator of [`Candidates::with`].
+pub(super) struct Objects<'a> {
+    pools: core::slice::Iter<'a, ObjectPool>,
+    visited: core::slice::Iter<'a, ObjectRef>,
+    which: Word,
+    pool: Option<ObjectPool>,
+    group: usize,
+    /// The bits of the group that are still to come.
+    ahead: u64,
+}
+
+impl Iterator for Objects<'_> {
+    type Item = ObjectRef;
+
+    #[inline]
+    fn next(&mut self) -> Option<ObjectRef> {
+        loop {
+            let Some(pool) = self.pool else {
+                self.pool = self.pools.next().copied();
+                (self.group, self.ahead) = (0, u64::MAX);
+                if self.pool.is_some() {
+                    continue;
                 }
-                // A condemned object of an earlier run whose handle was never dropped stays as it is:
-                // dead, and not to be dropped again.
-                word(group, Word::Condemned).set(garbage);
-                count += garbage.count_ones() as usize;
+                return self.visited.find(|&&object| Side::of(object).has(self.which)).copied();
+            };
+            match pool.groups().get(self.group) {
+                None => self.pool = None,
+                Some(group) => {
+                    let bits = word(group, self.which).get() & self.ahead;
+                    if bits != 0 {
+                        self.ahead = !(bits ^ (bits - 1));
+                        let bit = bits.trailing_zeros() as usize;
+                        return Some(object_at(pool, self.group * 64 + bit));
+                    }
+                    (self.group, self.ahead) = (self.group + 1, u64::MAX);
+                }
             }
         }
-        count
     }
 }
 
@@ -167,64 +301,47 @@ fn object_at(pool: ObjectPool, index: usize) -> ObjectRef {
     unsafe { ObjectRef::from_header(pool.header_at(index)) }
 }
 
-fn has_candidates(pool: ObjectPool) -> bool {
-    pool.groups().iter().any(|group| word(group, Word::Candidate).get() != 0)
+fn has(pool: ObjectPool, which: Word) -> bool {
+    pool.groups().iter().any(|group| word(group, which).get() != 0)
 }
 
-/// Trial deletion is under way: its end takes the counters from the pools and, if nothing was decided
-/// (also because a `Trace` panicked), all candidates live.
-struct Trying<'a> {
-    candidates: &'a Candidates,
-    decided: bool,
+/// The pool of an object.
+#[inline(always)]
+pub(super) fn pool_of(object: ObjectRef) -> ObjectPool {
+    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+    unsafe { ObjectPool::of(object.address()) }
 }
 
-impl Trying<'_> {
-    /// Gives each pool its part of the counters.
-    fn assign(&self, counters: &mut Counters) {
-        let mut rest = counters.zeroed();
-        for pool in &self.candidates.pools {
-            let (part, others) = rest.split_at_mut(pool.carved());
-            pool.set_trial(part.as_mut_ptr());
-            rest = others;
-        }
-    }
-}
+/// Trial deletion is under way: its end sets the counters and the skipped bits back, also when a `Trace`
+/// panicked.
+struct Trying<'a>(&'a Candidates);
 
 impl Drop for Trying<'_> {
     fn drop(&mut self) {
-        self.candidates.stack.borrow_mut().clear();
-        for pool in &self.candidates.pools {
-            pool.set_trial(ptr::null_mut());
-            if !self.decided {
-                for group in pool.groups() {
-                    word(group, Word::Candidate).set(0);
-                    word(group, Word::Skipped).set(0);
-                }
-            }
+        self.0.stack.borrow_mut().clear();
+        for &pool in &self.0.pools {
+            pool.clear_counters();
+        }
+        for &object in &self.0.visited {
+            Side::with_counter(pool_of(object), object).1.set(0);
+        }
+        self.0.take_skipped(|_| ());
+    }
+}
+
+impl Candidates {
+    /// Takes all skipped bits, and calls `f` with each object that had one.
+    fn take_skipped(&self, mut f: impl FnMut(Side)) {
+        if !self.any_skipped.take() {
+            return;
+        }
+        let skipped: Objects<'_> = self.with(Word::Skipped);
+        for object in skipped {
+            let side = Side::of(object);
+            side.take(Word::Skipped);
+            f(side);
         }
     }
-}
-
-/// The trial counter of block `index` of a pool with candidates.
-#[inline(always)]
-fn counter<'a>(pool: ObjectPool, index: usize) -> &'a Cell<u32> {
-    debug_assert!(!pool.trial().is_null() && index < pool.carved(), "no counter for block {index}");
-    // SAFETY: while trial deletion runs, each pool with candidates has as many counters as blocks.
-    let place = unsafe { pool.trial().add(index) };
-    // SAFETY: as above; all access is through cells on this thread, and ends before the counters do.
-    unsafe { &*place.cast::<Cell<u32>>() }
-}
-
-/// Bits and counter of an edge's target, if it is a candidate.
-#[inline(always)]
-fn candidate<'a>(target: ObjectRef) -> Option<(Side, &'a Cell<u32>)> {
-    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-    let pool = unsafe { ObjectPool::of(target.address()) };
-    if !pool.is_traced() {
-        return None;
-    }
-    let side = Side::in_pool(pool, target);
-    side.has(Word::Candidate).then(|| (side, counter(pool, pool.index_of(target.address()))))
 }
 
 impl Graph for Candidates {
@@ -232,20 +349,22 @@ impl Graph for Candidates {
     fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
         for &pool in &self.pools {
             for (index, group) in pool.groups().iter().enumerate() {
-                let mut bits = word(group, Word::Candidate).get();
-                while bits != 0 {
-                    let block = index * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    visit(object_at(pool, block), counter(pool, block));
-                }
+                bits(word(group, Word::Candidate).get(), |bit| {
+                    let block = index * 64 + bit;
+                    visit(object_at(pool, block), pool.counter(block));
+                });
+            }
+        }
+        for &object in &self.visited {
+            let (side, counter) = Side::with_counter(pool_of(object), object);
+            if side.has(Word::Candidate) {
+                visit(object, counter);
             }
         }
     }
 
     fn trial(&self, object: ObjectRef) -> &Cell<u32> {
-        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-        let pool = unsafe { ObjectPool::of(object.address()) };
-        counter(pool, pool.index_of(object.address()))
+        Side::with_counter(pool_of(object), object).1
     }
 
     #[inline(always)]
@@ -257,34 +376,49 @@ impl Graph for Candidates {
 
     #[inline(always)]
     fn explain(&self, target: ObjectRef) -> bool {
-        let Some((side, trial)) = candidate(target) else {
-            // If the source is garbage the edge is dropped soon: its count is fetched now.
-            target.prefetch();
-            return false;
-        };
-        trial.set(trial.get().wrapping_sub(1));
-        side.has(Word::Skipped) && side.take(Word::Skipped)
+        let pool = pool_of(target);
+        if pool.marks().get() & IN_RUN != 0 {
+            let (side, trial) = Side::with_counter(pool, target);
+            if side.has(Word::Candidate) {
+                trial.set(trial.get().wrapping_sub(1));
+                return self.any_skipped.get() && side.take(Word::Skipped);
+            }
+        }
+        // If the source is garbage the edge is dropped soon: its count is fetched now.
+        target.prefetch();
+        false
     }
 
     fn skip(&self, object: ObjectRef) {
+        self.any_skipped.set(true);
         Side::of(object).set(Word::Skipped);
     }
 
     fn keep_skipped(&self) {
-        for group in self.pools.iter().flat_map(|pool| pool.groups()) {
-            let skipped = word(group, Word::Skipped).take();
-            let candidates = word(group, Word::Candidate);
-            candidates.set(candidates.get() & !skipped);
-        }
+        self.take_skipped(|side| {
+            side.take(Word::Candidate);
+        });
     }
 
     #[inline(always)]
     fn keep(&self, object: ObjectRef) -> bool {
-        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-        let pool = unsafe { ObjectPool::of(object.address()) };
-        pool.is_traced() && {
+        let pool = pool_of(object);
+        pool.marks().get() & IN_RUN != 0 && {
             let side = Side::in_pool(pool, object);
             side.has(Word::Candidate) && side.take(Word::Candidate)
+        }
+    }
+
+    #[inline(always)]
+    fn survive(&self, object: ObjectRef) {
+        match self.generation {
+            Generation::Old => object.header().watch_anew(),
+            Generation::Young if self.visited.is_empty() && self.counts.visited == 0 => {}
+            _ => {
+                if Side::of(object).has(Word::Old) {
+                    object.header().watch();
+                }
+            }
         }
     }
 

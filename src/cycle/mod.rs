@@ -1,12 +1,14 @@
 //! The thread's collector: trial deletion on erased objects. No type of the user's is known here.
 //!
 //! # A run
-//! 1. The objects of one age and all younger ones become *candidates*: bits in their pools.
+//! 1. The objects of one age and all younger ones become *candidates*: bits in their pools. An automatic
+//!    run adds old ones: what a bounded [`walk`] finds from objects that lost a handle.
 //! 2. Trial deletion ([`trial`]) leaves the garbage among them.
 //! 3. The finalizers of the garbage run, all before anything is dropped. If any did, step 2 is repeated:
 //!    what a finalizer took a handle to lives, with all that it reaches.
-//! 4. The garbage is condemned: weak handles do not upgrade. Then the values are dropped, in the order of
-//!    addresses; a block goes back when its value is dropped and no handle to it is left in another.
+//! 4. The garbage is condemned: weak handles do not upgrade, and the run holds a handle to each. Then the
+//!    values are dropped, in the order of addresses; then the blocks go back, but for those that a handle
+//!    or weak handle is left to.
 //!
 //! # What may be called when
 //! No run begins while another is under way, or while a value is dropped or finalized on this thread:
@@ -17,20 +19,24 @@
 //! Young, middle, old, as in Python: see [`Generation`]. [`pacing`] chooses.
 
 mod candidates;
-mod counters;
+mod generation;
+mod inspect;
 mod pacing;
 mod run;
+mod stats;
 mod trial;
+mod walk;
 
 use core::cell::Cell;
-use core::mem::ManuallyDrop;
 
-pub use candidates::Generation;
+pub use generation::{Generation, NoSuchGeneration, PerGeneration};
+pub use inspect::ObjectInfo;
+pub use stats::GenerationStats;
 
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::deferred::{self, contain, is_dropping};
-use counters::Counters;
 use pacing::Pacing;
+use run::Plan;
 
 /// New objects until the collector asks again, where it could not run.
 const RETRY: i64 = 1000;
@@ -38,15 +44,27 @@ const RETRY: i64 = 1000;
 /// Full runs at a thread's end: finalizers may leave new garbage, but not for ever.
 const LAST_RUNS: usize = 10;
 
+/// Where automatic runs begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Inside `Cc::new`, after the new object is complete.
+    #[default]
+    Automatic,
+    /// Inside `gc::poll`, which the program calls where it is safe: a run drops and finalizes.
+    AtPoll,
+}
+
 /// One thread's collector.
 struct Collector {
     running: Cell<bool>,
     enabled: Cell<bool>,
+    mode: Cell<Mode>,
     /// Whether the thread's end will be noticed.
     watched: Cell<bool>,
+    /// What the heap's countdown was when the count of new objects was 0.
+    armed: Cell<i64>,
     pacing: Cell<Pacing>,
-    /// Taken while a run uses them; released by the last run.
-    counters: Cell<ManuallyDrop<Counters>>,
+    stats: Cell<PerGeneration<GenerationStats>>,
 }
 
 thread_local! {
@@ -55,9 +73,15 @@ thread_local! {
         Collector {
             running: Cell::new(false),
             enabled: Cell::new(true),
+            mode: Cell::new(Mode::Automatic),
             watched: Cell::new(false),
+            armed: Cell::new(0),
             pacing: Cell::new(Pacing::new()),
-            counters: Cell::new(ManuallyDrop::new(Counters::new())),
+            stats: Cell::new(PerGeneration {
+                young: GenerationStats::ZERO,
+                middle: GenerationStats::ZERO,
+                old: GenerationStats::ZERO,
+            }),
         }
     };
     static LAST_RUN: LastRun = const { LastRun };
@@ -72,12 +96,11 @@ impl Drop for LastRun {
             for _ in 0..LAST_RUNS {
                 let (mut freed, mut panic) = (0, None);
                 // A panic in a destructor of a thread-local would abort the process.
-                contain(&mut panic, || freed = collector.collect(Generation::Old));
+                contain(&mut panic, || freed = collector.collect(|_| Plan::of(Generation::Old)));
                 if freed == 0 && panic.is_none() {
                     break;
                 }
             }
-            drop(ManuallyDrop::into_inner(collector.take_counters()));
         });
     }
 }
@@ -99,16 +122,12 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.heap.release_pools();
-        self.heap.countdown().set(self.collector.pacing.get().interval());
+        self.collector.arm(self.heap, 0);
         self.collector.running.set(false);
     }
 }
 
 impl Collector {
-    fn take_counters(&self) -> ManuallyDrop<Counters> {
-        self.counters.replace(ManuallyDrop::new(Counters::new()))
-    }
-
     /// Has the thread's end noticed. False: it was already.
     fn watch(&self) -> bool {
         let first = !self.watched.replace(true);
@@ -124,36 +143,83 @@ impl Collector {
         !self.running.get() && !is_dropping()
     }
 
-    /// One run. Returns the number of objects freed; 0 where none may begin.
-    fn collect(&self, generation: Generation) -> usize {
+    /// Net new objects since the last run.
+    fn count(&self, heap: &ObjectHeap) -> i64 {
+        (self.armed.get() - heap.countdown().get()).max(0)
+    }
+
+    /// Sets the count of new objects, and the countdown to what is left of the interval.
+    fn arm(&self, heap: &ObjectHeap, count: i64) {
+        let interval = self.pacing.get().interval().unwrap_or(pacing::MAX_COUNTDOWN.cast_signed());
+        self.arm_for(heap, count, (interval - count).max(1));
+    }
+
+    fn arm_for(&self, heap: &ObjectHeap, count: i64, countdown: i64) {
+        heap.countdown().set(countdown);
+        self.armed.set(count + countdown);
+    }
+
+    /// One run, of what `plan` says. Returns the number of objects freed; 0 where none may begin.
+    fn collect(&self, plan: impl FnOnce(&ObjectHeap) -> Plan) -> usize {
         if !self.is_free() {
             return 0;
         }
         let Some(heap) = ObjectHeap::own() else { return 0 };
         self.watch();
+        let watch = stats::Watch::start();
         let mut panic = None;
         let running = Running::enter(self, heap);
-        let mut counters = ManuallyDrop::into_inner(self.take_counters());
-        let outcome = run::run(heap, generation, &mut counters, &mut panic);
-        counters.trim();
-        self.counters.set(ManuallyDrop::new(counters));
+        let plan = plan(heap);
+        let counts = run::run(heap, plan, &mut panic);
         let mut pacing = self.pacing.get();
-        match outcome {
-            Some(outcome) => pacing.ran(generation, outcome),
-            None => pacing.lost_recent(),
-        }
+        pacing.ran(plan, counts, heap.take_dirtied());
         self.pacing.set(pacing);
         drop(running);
+        let mut stats = self.stats.get();
+        stats[plan.generation].add(counts, watch.took());
+        self.stats.set(stats);
         if let Some(panic) = panic {
             deferred::resume(panic);
         }
-        outcome.map_or(0, |outcome| outcome.freed)
+        counts.freed
+    }
+
+    /// What an automatic run takes.
+    fn plan(&self, heap: &ObjectHeap) -> Plan {
+        let mut pacing = self.pacing.get();
+        let plan = pacing.plan(|| inspect::census(heap));
+        self.pacing.set(pacing);
+        plan
+    }
+
+    /// What a run of about `budget` visits takes: never all.
+    fn step(&self, heap: &ObjectHeap, budget: usize) -> Plan {
+        let young = usize::try_from(self.count(heap)).unwrap_or(0);
+        let generation = self.plan(heap).generation.min(Generation::Middle);
+        Plan { generation, limit: budget, walk: budget.saturating_sub(young) }
     }
 }
 
 /// Runs over a generation and all younger ones; returns the number of objects freed.
 pub(crate) fn collect(generation: Generation) -> usize {
-    COLLECTOR.with(|collector| collector.collect(generation))
+    COLLECTOR.with(|collector| collector.collect(|_| Plan::of(generation)))
+}
+
+/// A run of about `budget` visits; returns the number of objects freed.
+pub(crate) fn step(budget: usize) -> usize {
+    COLLECTOR.with(|collector| collector.collect(|heap| collector.step(heap, budget)))
+}
+
+/// An automatic run, if it is time; returns the number of objects freed.
+pub(crate) fn poll() -> usize {
+    COLLECTOR.with(|collector| {
+        let interval = collector.pacing.get().interval();
+        let Some((heap, interval)) = ObjectHeap::own().zip(interval) else { return 0 };
+        if !collector.enabled.get() || collector.count(heap) < interval {
+            return 0;
+        }
+        collector.collect(|heap| collector.plan(heap))
+    })
 }
 
 /// Whether a heap's countdown asks for [`due`]: it has run out, or many deaths by count have wound it up so
@@ -170,24 +236,73 @@ pub(crate) fn is_due(countdown: i64) -> bool {
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        let interval = collector.pacing.get().interval();
-        if collector.watch() || heap.countdown().get() > interval {
+        if collector.watch() || heap.countdown().get() > 0 {
             // As in Python, deaths count against births only down to zero.
-            heap.countdown().set(interval);
-        } else if !collector.is_free() || !collector.enabled.get() {
-            heap.countdown().set(RETRY);
+            collector.arm(heap, 0);
+            return;
+        }
+        let automatic = collector.enabled.get() && collector.mode.get() == Mode::Automatic;
+        if automatic && collector.is_free() && collector.pacing.get().interval().is_some() {
+            collector.collect(|heap| collector.plan(heap));
         } else {
-            collector.collect(collector.pacing.get().choose());
+            collector.arm_for(heap, collector.count(heap), RETRY);
         }
     });
 }
 
-/// Switches automatic runs on or off.
-pub(crate) fn set_enabled(enabled: bool) {
-    COLLECTOR.with(|collector| collector.enabled.set(enabled));
+/// Switches automatic runs on or off; returns what it was before.
+pub(crate) fn set_enabled(enabled: bool) -> bool {
+    COLLECTOR.with(|collector| collector.enabled.replace(enabled))
 }
 
 /// Whether automatic runs are on.
 pub(crate) fn is_enabled() -> bool {
     COLLECTOR.with(|collector| collector.enabled.get())
+}
+
+/// Chooses where automatic runs begin; returns what it was before.
+pub(crate) fn set_mode(mode: Mode) -> Mode {
+    COLLECTOR.with(|collector| collector.mode.replace(mode))
+}
+
+/// Where automatic runs begin.
+pub(crate) fn mode() -> Mode {
+    COLLECTOR.with(|collector| collector.mode.get())
+}
+
+/// Net new objects since the last run, and runs since the last of the next generation.
+pub(crate) fn count() -> PerGeneration<usize> {
+    COLLECTOR.with(|collector| {
+        let (middle, old) = collector.pacing.get().runs();
+        let young = ObjectHeap::own().map_or(0, |heap| collector.count(heap));
+        PerGeneration { young: usize::try_from(young).unwrap_or(0), middle, old }
+    })
+}
+
+/// The thresholds of now.
+pub(crate) fn threshold() -> PerGeneration<usize> {
+    COLLECTOR.with(|collector| collector.pacing.get().threshold())
+}
+
+/// Fixes the thresholds.
+pub(crate) fn set_threshold(threshold: PerGeneration<usize>) {
+    COLLECTOR.with(|collector| {
+        let mut pacing = collector.pacing.get();
+        pacing.set_threshold(threshold);
+        collector.pacing.set(pacing);
+        if let Some(heap) = ObjectHeap::own() {
+            collector.watch();
+            collector.arm(heap, collector.count(heap));
+        }
+    });
+}
+
+/// What this thread's runs have done.
+pub(crate) fn stats() -> PerGeneration<GenerationStats> {
+    COLLECTOR.with(|collector| collector.stats.get())
+}
+
+/// This thread's objects with edges.
+pub(crate) fn objects(generation: Option<Generation>) -> Vec<ObjectInfo> {
+    ObjectHeap::own().map_or_else(Vec::new, |heap| inspect::objects(heap, generation))
 }

@@ -1,100 +1,168 @@
 //! When to run what: a pure function of counters.
 
-use super::candidates::Generation;
+use super::candidates::Counts;
+use super::generation::{Generation, PerGeneration};
+use super::run::Plan;
 
 /// Net new objects from one automatic run to the next, at first and at least.
-const YOUNG: u32 = 10_000;
+const YOUNG: usize = 10_000;
 /// The same, at most.
-const YOUNG_MAX: u32 = 40_000;
+const YOUNG_MAX: usize = 40_000;
 /// Deaths by count wind the countdown up to this, twice the longest interval.
 pub(super) const MAX_COUNTDOWN: u64 = 2 * YOUNG_MAX as u64;
-/// Each that many young runs take the middle generation along.
-const MIDDLE_EVERY: u32 = 10;
+/// After that many young runs one takes the middle generation along.
+const MIDDLE_EVERY: usize = 10;
+/// Growth in percent of the old objects that makes the next run a full one: at first, and its bounds.
+const GROWTH: usize = 100;
+const GROWTH_MIN: usize = 50;
+const GROWTH_MAX: usize = 400;
 /// Full runs are not worth it for fewer objects than this.
 const FULL_MIN: usize = 100_000;
+/// Eighths of a visit by the walk for each new object: at first, and its bounds.
+const WALK: usize = 4;
+const WALK_MIN: usize = 1;
+const WALK_MAX: usize = 32;
 
 /// What the choice of the next run depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pacing {
-    /// Net new objects until the next run.
-    interval: u32,
+    /// Net new objects until the next run; young runs until a middle one; growth in percent.
+    threshold: PerGeneration<usize>,
+    /// Whether the thresholds follow what runs find.
+    adaptive: bool,
     /// Young runs since the last one that took the middle generation.
-    young_runs: u32,
+    young_runs: usize,
+    /// Middle runs since the last full one.
+    middle_runs: usize,
     /// Objects that survived the last full run.
     old: usize,
     /// Objects that became old since then, at most.
     promoted: usize,
-    /// Promoted objects in percent of the old ones that make the next run a full one.
-    growth: usize,
-    /// The list of recent pools is incomplete: only a full run sees all young objects.
-    incomplete: bool,
+    /// Dirty objects that no walk has taken as seeds, at most.
+    deferred: usize,
+    /// Growth below this need not be looked at again: it was counted, and found small.
+    counted: usize,
+    /// Eighths of a visit for each new object.
+    walk: usize,
 }
 
-/// What a run did.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outcome {
-    /// Objects that were looked at.
-    pub(super) candidates: usize,
-    /// Those of them that were middle-aged.
-    pub(super) middle: usize,
-    /// Those of them that were freed.
-    pub(super) freed: usize,
+/// What there is, counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Census {
+    pub(super) old: usize,
+    pub(super) dirty: usize,
 }
 
 impl Pacing {
     /// The state of a new thread.
     pub(super) const fn new() -> Pacing {
         Pacing {
-            interval: YOUNG,
+            threshold: PerGeneration { young: YOUNG, middle: MIDDLE_EVERY, old: GROWTH },
+            adaptive: true,
             young_runs: 0,
+            middle_runs: 0,
             old: 0,
             promoted: 0,
-            growth: 100,
-            incomplete: false,
+            deferred: 0,
+            counted: 0,
+            walk: WALK,
         }
     }
 
-    /// Net new objects until the next run.
-    pub(super) fn interval(&self) -> i64 {
-        i64::from(self.interval)
+    /// Net new objects until the next run; `None` if none is to begin by itself.
+    pub(super) fn interval(&self) -> Option<i64> {
+        let young = i64::try_from(self.threshold.young).unwrap_or(i64::MAX);
+        (young > 0).then_some(young.min(MAX_COUNTDOWN.cast_signed()))
     }
 
-    /// What the next automatic run takes.
-    pub(super) fn choose(&self) -> Generation {
-        if self.incomplete || self.promoted > FULL_MIN.max(self.old / 100 * self.growth) {
+    /// The thresholds of now.
+    pub(super) fn threshold(&self) -> PerGeneration<usize> {
+        self.threshold
+    }
+
+    /// Sets the thresholds, for good.
+    pub(super) fn set_threshold(&mut self, threshold: PerGeneration<usize>) {
+        (self.threshold, self.adaptive) = (threshold, false);
+    }
+
+    /// Runs since the last of the next generation.
+    pub(super) fn runs(&self) -> (usize, usize) {
+        (self.young_runs, self.middle_runs)
+    }
+
+    /// What the next automatic run takes. `census` is asked when it seems to be time for a full one.
+    pub(super) fn plan(&mut self, census: impl FnOnce() -> Census) -> Plan {
+        let generation = if self.is_full_due(census) {
             Generation::Old
-        } else if self.young_runs >= MIDDLE_EVERY {
+        } else if self.young_runs >= self.threshold.middle {
             Generation::Middle
         } else {
             Generation::Young
+        };
+        let walk = if generation == Generation::Old { 0 } else { self.visits() };
+        Plan { generation, limit: usize::MAX, walk }
+    }
+
+    /// Visits of the walk in an automatic run.
+    fn visits(&self) -> usize {
+        (self.threshold.young.min(YOUNG_MAX) * self.walk / 8).max(1)
+    }
+
+    /// Whether the old objects have grown enough. What only seems so is counted, once for each eighth of it.
+    fn is_full_due(&mut self, census: impl FnOnce() -> Census) -> bool {
+        let least = if self.adaptive { FULL_MIN } else { self.threshold.young };
+        let limit = least.max(self.old.saturating_mul(self.threshold.old) / 100);
+        if self.growth() <= limit.max(self.counted) {
+            return false;
         }
+        let Census { old, dirty } = census();
+        (self.promoted, self.deferred) = (old.saturating_sub(self.old), dirty);
+        self.counted = self.growth() + limit / 8;
+        self.growth() > limit
     }
 
-    /// A run could not begin, and has forgotten which pools are recent.
-    pub(super) fn lost_recent(&mut self) {
-        self.incomplete = true;
+    /// Half of what is dirty counts as growth: however much is dirty, without growth no run is full.
+    fn growth(&self) -> usize {
+        self.promoted + self.deferred / 2
     }
 
-    /// Learns from a run.
-    pub(super) fn ran(&mut self, generation: Generation, outcome: Outcome) {
-        let Outcome { candidates, middle, freed } = outcome;
-        debug_assert!(freed <= candidates, "freed {freed} of {candidates}");
-        match generation {
+    /// Learns from a run. `dirtied` objects have become dirty since the one before.
+    pub(super) fn ran(&mut self, plan: Plan, counts: Counts, dirtied: usize) {
+        debug_assert!(counts.freed <= counts.all, "freed more than there was: {counts:?}");
+        self.deferred = (self.deferred + dirtied).saturating_sub(counts.seeds);
+        match plan.generation {
             Generation::Young => self.young_runs += 1,
-            Generation::Middle => {
-                self.young_runs = 0;
-                self.promoted += middle.saturating_sub(freed);
-            }
+            Generation::Middle => (self.young_runs, self.middle_runs) = (0, self.middle_runs + 1),
             Generation::Old => {
-                (self.young_runs, self.promoted, self.incomplete) = (0, 0, false);
-                self.old = candidates - freed;
-                self.growth = adapt(self.growth, freed, candidates, 100, 400);
+                (self.young_runs, self.middle_runs) = (0, 0);
+                (self.promoted, self.deferred, self.counted) = (0, 0, 0);
+                self.old = counts.all - counts.freed;
+                if self.adaptive {
+                    let growth = &mut self.threshold.old;
+                    *growth = adapt(*growth, counts.freed, counts.all, GROWTH_MIN, GROWTH_MAX);
+                }
                 return;
             }
         }
-        self.interval =
-            adapt(self.interval as usize, freed, candidates, YOUNG as usize, YOUNG_MAX as usize)
-                as u32;
+        let young_freed = counts.freed - counts.freed_old;
+        self.promoted += counts.promoted.saturating_sub(young_freed);
+        self.promoted = self.promoted.saturating_sub(counts.freed_old);
+        if self.adaptive {
+            let taken = counts.all - counts.visited.min(counts.all);
+            self.threshold.young =
+                adapt(self.threshold.young, young_freed, taken, YOUNG, YOUNG_MAX);
+        }
+        if counts.visited > 0 {
+            // The other way round: a walk that finds much is worth more.
+            self.walk = if counts.freed_old * 4 > counts.visited {
+                self.walk * 2
+            } else if counts.freed_old * 20 < counts.visited {
+                self.walk / 2
+            } else {
+                self.walk
+            };
+            self.walk = self.walk.clamp(WALK_MIN, WALK_MAX);
+        }
     }
 }
 
@@ -114,58 +182,106 @@ fn adapt(value: usize, freed: usize, candidates: usize, least: usize, most: usiz
 mod tests {
     use super::*;
 
-    fn outcome(candidates: usize, freed: usize) -> Outcome {
-        Outcome { candidates, middle: candidates, freed }
+    fn outcome(all: usize, freed: usize) -> Counts {
+        Counts { all, promoted: all, freed, ..Counts::default() }
+    }
+
+    fn run(pacing: &mut Pacing, generation: Generation, counts: Counts) {
+        pacing.ran(Plan { generation, limit: usize::MAX, walk: 0 }, counts, 0);
+    }
+
+    fn grown(old: usize) -> impl Fn() -> Census {
+        move || Census { old, dirty: 0 }
+    }
+
+    fn not_asked() -> Census {
+        panic!("it was not time to count")
     }
 
     #[test]
     fn every_tenth_run_takes_the_middle() {
         let mut pacing = Pacing::new();
         for round in 0..33 {
-            let choice = pacing.choose();
+            let choice = pacing.plan(not_asked).generation;
             let expected = if round % 11 == 10 { Generation::Middle } else { Generation::Young };
             assert_eq!(choice, expected, "round {round}");
-            pacing.ran(choice, outcome(10_000, 9_000));
+            run(&mut pacing, choice, outcome(10_000, 10_000));
         }
     }
 
     #[test]
     fn full_runs_wait_for_growth() {
         let mut pacing = Pacing::new();
-        pacing.ran(Generation::Old, outcome(1_000_000, 0));
-        assert_eq!(pacing.growth, 200);
+        run(&mut pacing, Generation::Old, outcome(1_000_000, 0));
+        assert_eq!(pacing.threshold().old, 200);
         for _ in 0..190 {
-            pacing.ran(Generation::Middle, outcome(10_000, 0));
-            assert_eq!(pacing.choose(), Generation::Young);
+            run(&mut pacing, Generation::Middle, outcome(10_000, 0));
+            assert_eq!(pacing.plan(not_asked).generation, Generation::Young);
         }
         for _ in 0..11 {
-            pacing.ran(Generation::Middle, outcome(10_000, 0));
+            run(&mut pacing, Generation::Middle, outcome(10_000, 0));
         }
-        assert_eq!(pacing.choose(), Generation::Old);
-        pacing.ran(Generation::Old, outcome(3_000_000, 1_000_000));
-        assert_eq!((pacing.old, pacing.growth), (2_000_000, 100));
-        assert_eq!(pacing.choose(), Generation::Young);
+        assert_eq!(pacing.plan(grown(3_010_000)).generation, Generation::Old);
+        run(&mut pacing, Generation::Old, outcome(3_000_000, 1_000_000));
+        assert_eq!((pacing.old, pacing.threshold().old), (2_000_000, 100));
+        assert_eq!(pacing.plan(not_asked).generation, Generation::Young);
+    }
+
+    /// What dies by count after it was promoted is no growth, and is counted rarely.
+    #[test]
+    fn no_full_run_without_growth() {
+        let mut pacing = Pacing::new();
+        run(&mut pacing, Generation::Old, outcome(1_000_000, 60_000));
+        let censuses = core::cell::Cell::new(0);
+        for _ in 0..1000 {
+            run(&mut pacing, Generation::Middle, outcome(10_000, 0));
+            let plan = pacing.plan(|| {
+                censuses.set(censuses.get() + 1);
+                Census { old: 940_000, dirty: 940_000 }
+            });
+            assert_eq!(plan.generation, Generation::Young);
+        }
+        assert!(censuses.get() < 20, "{} counts in 1000 runs", censuses.get());
     }
 
     #[test]
     fn intervals_follow_the_yield() {
         let mut pacing = Pacing::new();
         for _ in 0..9 {
-            pacing.ran(Generation::Young, outcome(10_000, 0));
+            run(&mut pacing, Generation::Young, outcome(10_000, 0));
         }
-        assert_eq!(pacing.interval(), i64::from(YOUNG_MAX));
+        assert_eq!(pacing.interval(), Some(YOUNG_MAX as i64));
         for _ in 0..9 {
-            pacing.ran(Generation::Young, outcome(10_000, 10_000));
+            run(&mut pacing, Generation::Young, outcome(10_000, 10_000));
         }
-        assert_eq!(pacing.interval(), i64::from(YOUNG));
+        assert_eq!(pacing.interval(), Some(YOUNG as i64));
     }
 
     #[test]
-    fn a_lost_list_asks_for_a_full_run() {
+    fn walks_follow_the_yield() {
         let mut pacing = Pacing::new();
-        pacing.lost_recent();
-        assert_eq!(pacing.choose(), Generation::Old);
-        pacing.ran(Generation::Old, outcome(10, 0));
-        assert_eq!(pacing.choose(), Generation::Young);
+        let mut walk = |visited, freed_old| {
+            let counts =
+                Counts { all: visited, visited, freed: freed_old, freed_old, ..Counts::default() };
+            run(&mut pacing, Generation::Young, counts);
+            pacing.plan(not_asked).walk
+        };
+        assert_eq!(walk(1000, 100), YOUNG / 2);
+        assert!((0..9).map(|_| walk(1000, 900)).last() >= Some(4 * YOUNG));
+        assert!((0..9).map(|_| walk(1000, 0)).last() <= Some(YOUNG_MAX / 8));
+    }
+
+    #[test]
+    fn thresholds_stay_as_they_were_set() {
+        let mut pacing = Pacing::new();
+        let threshold = PerGeneration { young: 100, middle: 2, old: 25 };
+        pacing.set_threshold(threshold);
+        for _ in 0..9 {
+            run(&mut pacing, Generation::Young, outcome(100, 0));
+            run(&mut pacing, Generation::Old, outcome(100, 0));
+        }
+        assert_eq!((pacing.threshold(), pacing.interval()), (threshold, Some(100)));
+        pacing.set_threshold(PerGeneration { young: 0, ..threshold });
+        assert_eq!(pacing.interval(), None);
     }
 }

@@ -41,6 +41,9 @@ pub(crate) trait Graph {
     /// Notes that a candidate was not traced.
     fn skip(&self, candidate: ObjectRef);
 
+    /// A candidate that was taken out of the set is about to be traced for what it holds.
+    fn survive(&self, object: ObjectRef);
+
     /// Takes all that are still skipped out of the candidates.
     fn keep_skipped(&self);
 
@@ -54,18 +57,27 @@ pub(crate) trait Graph {
     fn pop(&self) -> Option<ObjectRef>;
 }
 
-/// Takes all candidates that live out of the set; what is left is garbage. Returns the union of the
-/// candidates' count words.
-pub(crate) fn keep_the_living<G: Graph>(graph: &G) -> Result<u64, Overcounted> {
-    let words = subtract(graph);
+/// What was seen on the way.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    /// The union of the candidates' count words.
+    pub(crate) words: u64,
+    /// How many objects and edges were looked at.
+    pub(crate) looked_at: usize,
+}
+
+/// Takes all candidates that live out of the set; what is left is garbage.
+pub(crate) fn keep_the_living<G: Graph>(graph: &G) -> Result<Tried, Overcounted> {
+    let mut tried = Tried { words: 0, looked_at: 0 };
+    subtract(graph, &mut tried);
     graph.keep_skipped();
-    restore(graph)?;
-    Ok(words)
+    restore(graph, &mut tried)?;
+    Ok(tried)
 }
 
 /// Adds each candidate's count to its trial counter and subtracts the edges between candidates.
-fn subtract<G: Graph>(graph: &G) -> u64 {
-    let mut words = 0;
+fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
+    let (mut words, mut objects) = (0, 0);
     let mut visit = |edges: &[ObjectRef]| {
         for &target in edges {
             if graph.explain(target) {
@@ -78,6 +90,7 @@ fn subtract<G: Graph>(graph: &G) -> u64 {
     graph.for_each_candidate(|object, trial| {
         let header = object.header();
         words |= header.word();
+        objects += 1;
         let reached = trial.get() != 0;
         add(trial, header.strong());
         if header.is_hidden() {
@@ -90,9 +103,11 @@ fn subtract<G: Graph>(graph: &G) -> u64 {
     });
     loop {
         tracer.flush();
-        let Some(object) = graph.pop() else { return words };
+        let Some(object) = graph.pop() else { break };
         trace_counted(graph, object, graph.trial(object), &mut tracer);
     }
+    tried.words |= words;
+    tried.looked_at += objects + tracer.reported();
 }
 
 #[inline(always)]
@@ -115,7 +130,7 @@ fn trace_counted<G: Graph>(
 }
 
 /// Takes out what is held from outside, and what that reaches.
-fn restore<G: Graph>(graph: &G) -> Result<(), Overcounted> {
+fn restore<G: Graph>(graph: &G, tried: &mut Tried) -> Result<(), Overcounted> {
     let mut overcounted = false;
     let mut visit = |edges: &[ObjectRef]| {
         for &target in edges {
@@ -133,6 +148,7 @@ fn restore<G: Graph>(graph: &G) -> Result<(), Overcounted> {
             propagate(graph, &mut tracer);
         }
     });
+    tried.looked_at += tracer.reported();
     if overcounted { Err(Overcounted) } else { Ok(()) }
 }
 
@@ -152,6 +168,7 @@ fn propagate<G: Graph>(graph: &G, tracer: &mut Tracer<'_>) {
             len += 1;
         }
         if len > 0 {
+            graph.survive(window[first % WINDOW]);
             graph.trace(window[first % WINDOW], tracer);
             first += 1;
             len -= 1;

@@ -22,11 +22,11 @@ use super::ends;
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::{Listed, link, unlink};
-use super::reservation::groups_of;
+use super::reservation::{counters_of, groups_of};
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
-use crate::base::config::{ARENA, GRANULE, GROUP, GROUPS};
+use crate::base::config::{ARENA, COUNTERS, GRANULE, GROUP, GROUPS};
 use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
@@ -41,6 +41,17 @@ pub(crate) struct Group {
 pub(crate) const MAX_TRACED: usize = GROUPS * 64;
 
 const _: () = assert!(size_of::<Group>() == GROUP);
+const _: () = assert!(COUNTERS == MAX_TRACED * size_of::<u32>());
+
+/// The mark of pools of objects with edges. The other bits are the layer's above, but for [`DIRTY`].
+const TRACED: u8 = 1;
+/// The mark of pools on the list of dirty ones.
+const DIRTY: u8 = 2;
+
+/// The marks of a new pool.
+pub(super) const fn initial_marks(traced: bool) -> u8 {
+    if traced { TRACED } else { 0 }
+}
 
 /// The shape of an object's block: where it is allocated, and where its value begins.
 #[derive(Debug, Clone, Copy)]
@@ -112,8 +123,12 @@ impl ObjectClass {
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
-    /// Traced pools that blocks were handed out of since the last `take_recent`.
+    /// Traced pools that blocks were handed out of, until nobody needs to know any more.
     recent: Cell<Option<PoolRef>>,
+    /// Pools with objects that the layer above wants to look at again.
+    dirty: Cell<Option<PoolRef>>,
+    /// How often [`ObjectHeap::note_dirty`] was called since this was asked.
+    dirtied: Cell<usize>,
     /// Whether pools that become empty stay for the moment, and whether some did.
     holding: Cell<bool>,
     emptied: Cell<bool>,
@@ -124,6 +139,8 @@ impl ObjectState {
         ObjectState {
             countdown: Cell::new(0),
             recent: Cell::new(None),
+            dirty: Cell::new(None),
+            dirtied: Cell::new(0),
             holding: Cell::new(false),
             emptied: Cell::new(false),
         }
@@ -133,17 +150,19 @@ impl ObjectState {
     pub(super) fn reset(&self) {
         self.countdown.set(0);
         self.recent.set(None);
+        self.dirty.set(None);
         self.holding.set(false);
         self.emptied.set(false);
     }
 
-    /// Whether an object pool without live blocks must stay; if not, it leaves the recent list.
+    /// Whether an object pool without live blocks must stay; if not, it leaves the lists.
     pub(super) fn keeps(&self, held: Held) -> bool {
         if self.holding.get() {
             self.emptied.set(true);
             return true;
         }
         self.forget_recent(held.pool());
+        self.forget_dirty(held.pool());
         false
     }
 
@@ -160,6 +179,34 @@ impl ObjectState {
         let mut first = self.recent.get();
         unlink(&mut first, pool);
         self.recent.set(first);
+    }
+
+    fn note_dirty(&self, pool: PoolRef) {
+        let fields = pool.fields();
+        if fields.marks.get() & DIRTY == 0 {
+            fields.marks.set(fields.marks.get() | DIRTY);
+            let next = self.dirty.replace(Some(pool));
+            fields.dirty_next.set(next);
+            fields.dirty_prev.set(None);
+            if let Some(next) = next {
+                next.fields().dirty_prev.set(Some(pool));
+            }
+        }
+    }
+
+    fn forget_dirty(&self, pool: PoolRef) {
+        let fields = pool.fields();
+        if fields.marks.get() & DIRTY != 0 {
+            fields.marks.set(fields.marks.get() & !DIRTY);
+            let (prev, next) = (fields.dirty_prev.take(), fields.dirty_next.take());
+            match prev {
+                Some(prev) => prev.fields().dirty_next.set(next),
+                None => self.dirty.set(next),
+            }
+            if let Some(next) = next {
+                next.fields().dirty_prev.set(prev);
+            }
+        }
     }
 }
 
@@ -226,10 +273,53 @@ impl ObjectHeap {
         unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
     }
 
-    /// The traced pools that blocks were handed out of since the last time this was asked. Pools that
-    /// are still allocated from stay listed for the next time.
-    pub(crate) fn take_recent(&self) -> Recent<'_> {
-        Recent { heap: &self.0, next: self.0.objects.recent.take() }
+    /// Calls `visit` with the traced pools that blocks were handed out of. Those for which it returns false
+    /// are forgotten, unless they are still allocated from. Pools come and go only outside of `visit`.
+    pub(crate) fn for_each_recent(&self, mut visit: impl FnMut(ObjectPool) -> bool) {
+        let mut next = self.0.objects.recent.get();
+        while let Some(pool) = next {
+            next = pool.links().and_then(|links| links.next);
+            if !visit(ObjectPool(pool)) && !self.is_current(pool) {
+                self.0.objects.forget_recent(pool);
+            }
+        }
+    }
+
+    fn is_current(&self, pool: PoolRef) -> bool {
+        let slot = pool.slot();
+        slot != LARGE_SLOT && self.0.first_pool(slot).is_some_and(|first| first.pool() == pool)
+    }
+
+    /// Lists a traced pool among those that blocks were handed out of, if it is this thread's.
+    pub(crate) fn note_recent(&self, pool: ObjectPool) {
+        if ptr::eq(pool.0.owner(), &raw const self.0) {
+            self.0.objects.note_recent(pool.0);
+        }
+    }
+
+    /// Lists a traced pool among the dirty ones. False: it is not this heap's, which is no thread's.
+    pub(crate) fn note_dirty(&self, pool: ObjectPool) -> bool {
+        let own = ptr::eq(pool.0.owner(), &raw const self.0);
+        if own {
+            self.0.objects.note_dirty(pool.0);
+            self.0.objects.dirtied.set(self.0.objects.dirtied.get() + 1);
+        }
+        own
+    }
+
+    /// How often [`note_dirty`](Self::note_dirty) was called since this was asked.
+    pub(crate) fn take_dirtied(&self) -> usize {
+        self.0.objects.dirtied.take()
+    }
+
+    /// The first of the dirty pools.
+    pub(crate) fn first_dirty(&self) -> Option<ObjectPool> {
+        self.0.objects.dirty.get().map(ObjectPool)
+    }
+
+    /// Takes a pool off the list of dirty ones.
+    pub(crate) fn forget_dirty(&self, pool: ObjectPool) {
+        self.0.objects.forget_dirty(pool.0);
     }
 
     /// Calls `f` with every pool of objects with edges. Pools come and go only outside of `f`.
@@ -348,39 +438,6 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
     }
 }
 
-/// The iterator of [`ObjectHeap::take_recent`].
-#[derive(Debug)]
-pub(crate) struct Recent<'a> {
-    heap: &'a ThreadHeap,
-    next: Option<PoolRef>,
-}
-
-impl Iterator for Recent<'_> {
-    type Item = ObjectPool;
-
-    fn next(&mut self) -> Option<ObjectPool> {
-        let pool = self.next?;
-        unlink(&mut self.next, pool);
-        let slot = pool.slot();
-        let is_current = slot != LARGE_SLOT
-            && self.heap.first_pool(slot).is_some_and(|current| current.pool() == pool);
-        if is_current {
-            self.heap.objects.note_recent(pool);
-        }
-        Some(ObjectPool(pool))
-    }
-}
-
-impl Drop for Recent<'_> {
-    fn drop(&mut self) {
-        // What was not asked for stays recent.
-        while let Some(pool) = self.next {
-            unlink(&mut self.next, pool);
-            self.heap.objects.note_recent(pool);
-        }
-    }
-}
-
 /// One pool of counted objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -398,8 +455,9 @@ impl ObjectPool {
     }
 
     /// Whether the pool is for objects with edges.
+    #[inline(always)]
     pub(crate) fn is_traced(self) -> bool {
-        self.0.slot() >= TRACED_SLOTS
+        self.marks().get() & TRACED != 0
     }
 
     /// Which block of the pool a count word belongs to.
@@ -435,6 +493,25 @@ impl ObjectPool {
         unsafe { group.as_ref() }
     }
 
+    /// The group and the counter of block `index`, whose count word is at `header`: found by its address
+    /// alone, without the record.
+    #[inline(always)]
+    pub(crate) fn side_of(
+        header: NonNull<u64>,
+        index: usize,
+    ) -> (&'static Group, &'static Cell<u32>) {
+        debug_assert!(index < MAX_TRACED, "block {index} has no side bits");
+        let addr = header.as_ptr() as usize;
+        // SAFETY: as in `group`.
+        let group = unsafe { groups_of(addr).cast::<Group>().add(index / 64) };
+        // SAFETY: as in `counter`.
+        let counter = unsafe { counters_of(addr).cast::<Cell<u32>>().add(index) };
+        // SAFETY: as in `group`.
+        let group = unsafe { group.as_ref() };
+        // SAFETY: as in `counter`.
+        (group, unsafe { counter.as_ref() })
+    }
+
     /// All groups that have blocks; for pools of objects with edges.
     pub(crate) fn groups(self) -> &'static [Group] {
         let count = self.carved().div_ceil(64);
@@ -447,15 +524,26 @@ impl ObjectPool {
         groups_of(self.0.start().as_ptr() as usize).cast()
     }
 
-    /// The trial counters of a run, one per block; null outside of runs.
+    /// The trial counter of block `index`, for the layer above. Zero when the pool is made, for whoever
+    /// changes one sets it back.
     #[inline(always)]
-    pub(crate) fn trial(self) -> *mut u32 {
-        self.0.fields().trial.get()
+    pub(crate) fn counter(self, index: usize) -> &'static Cell<u32> {
+        debug_assert!(index < MAX_TRACED, "block {index} has no counter");
+        // SAFETY: the pool has counters for all its blocks.
+        let counter = unsafe { self.first_counter().add(index) };
+        // SAFETY: arenas are never unmapped, and zero is a counter.
+        unsafe { counter.as_ref() }
     }
 
-    /// Gives the pool its trial counters, or null.
-    pub(crate) fn set_trial(self, trial: *mut u32) {
-        self.0.fields().trial.set(trial);
+    /// Sets the counters of all blocks back.
+    pub(crate) fn clear_counters(self) {
+        // SAFETY: the pool has that many counters, and nobody holds a reference across this call.
+        unsafe { self.first_counter().write_bytes(0, self.carved()) }
+    }
+
+    #[inline(always)]
+    fn first_counter(self) -> NonNull<Cell<u32>> {
+        counters_of(self.0.start().as_ptr() as usize).cast()
     }
 
     /// A link for the layer above.
@@ -468,7 +556,7 @@ impl ObjectPool {
         self.0.fields().link.set(link.map(|pool| pool.0));
     }
 
-    /// Flag bits for the layer above.
+    /// Flag bits; the layer above has the upper six of them.
     #[inline(always)]
     pub(crate) fn marks(self) -> &'static Cell<u8> {
         &self.0.fields().marks

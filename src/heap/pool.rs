@@ -94,8 +94,10 @@ pub(crate) struct Pool {
 /// What pools of counted objects need besides.
 #[derive(Debug)]
 pub(super) struct ObjectFields {
-    pub(super) trial: Cell<*mut u32>,
     pub(super) link: Cell<Option<PoolRef>>,
+    /// The neighbours in the list of dirty pools.
+    pub(super) dirty_next: Cell<Option<PoolRef>>,
+    pub(super) dirty_prev: Cell<Option<PoolRef>>,
     /// `ceil(2^32 / block_size)`, so that indices need no division.
     pub(super) reciprocal: AtomicU32,
     pub(super) marks: Cell<u8>,
@@ -287,9 +289,11 @@ impl PoolRef {
         pool.span.store(span as u8, Ordering::Relaxed);
         pool.back.store(0, Ordering::Relaxed);
         pool.links.set(None);
-        pool.object.trial.set(ptr::null_mut());
         pool.object.link.set(None);
-        pool.object.marks.set(0);
+        pool.object.dirty_next.set(None);
+        pool.object.dirty_prev.set(None);
+        let traced = shape.slot as usize >= super::thread::TRACED_SLOTS;
+        pool.object.marks.set(super::object_pool::initial_marks(traced));
         pool.object.link_offset.set(shape.link_offset as u8);
         pool.object.value_shift.set(shape.value_offset.max(1).ilog2() as u8);
         let reciprocal = (1u64 << 32).div_ceil(shape.block_size.max(2) as u64);

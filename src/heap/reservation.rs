@@ -5,8 +5,8 @@
 //! from the start of the reservation:
 //!
 //! ```text
-//! start                                                        first slot
-//!   │ records of granules │ records of arenas │ side metadata │ arena │ arena │ …
+//! start                                                                         first slot
+//!   │ records of granules │ records of arenas │ side metadata │ trial counters │ arena │ arena │ …
 //! ```
 //!
 //! Metadata are committed with their arena and read as zero before that. Slots of arenas are never given
@@ -20,7 +20,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits::align_up;
 use crate::base::config::{
-    ARENA, ARENA_RECORD, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE, RECORD,
+    ARENA, ARENA_RECORD, COUNTERS, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE, RECORD,
     RESERVATION,
 };
 use crate::os;
@@ -33,9 +33,32 @@ const MAX_SLOTS: usize = RESERVATION / ARENA;
 static START: AtomicUsize = AtomicUsize::new(0);
 /// What is added to `addr / GRANULE * RECORD` to get the record of `addr`.
 static RECORD_BIAS: Bias = Bias(UnsafeCell::new(0));
+/// The same for the side metadata, and for the trial counters.
+static GROUPS_BIAS: Bias = Bias(UnsafeCell::new(0));
+static COUNTERS_BIAS: Bias = Bias(UnsafeCell::new(0));
 
 /// A number that is written before anybody has a pointer to use it with.
 struct Bias(UnsafeCell<usize>);
+
+impl Bias {
+    /// Where the `bytes` of the granule that `addr` is in stand.
+    #[inline(always)]
+    fn apply(&self, addr: usize, bytes: usize) -> usize {
+        // SAFETY: written before there was such an address.
+        let bias = self.0.with(|bias| unsafe { *bias });
+        (addr / GRANULE * bytes).wrapping_add(bias)
+    }
+
+    /// The `bytes` of each granule stand in a row, those of the granule at `start` at `first`.
+    ///
+    /// # Safety
+    /// Nobody has a pointer into the reservation yet, and the caller holds the arena lock.
+    unsafe fn set(&self, start: usize, first: usize, bytes: usize) {
+        let bias = first.wrapping_sub(start / GRANULE * bytes);
+        // SAFETY: the caller's.
+        self.0.with_mut(|place| unsafe { *place = bias });
+    }
+}
 
 // SAFETY: written once, under the arena lock, before the first block exists; read only by who has a
 // pointer into the reservation, which it got after that. A plain load folds into the addition.
@@ -57,9 +80,7 @@ fn start() -> usize {
 /// Where the record of the granule that `addr` is in stands.
 #[inline(always)]
 pub(crate) fn record_of(addr: usize) -> usize {
-    // SAFETY: see `Bias`.
-    let bias = RECORD_BIAS.0.with(|bias| unsafe { *bias });
-    (addr / GRANULE * RECORD).wrapping_add(bias)
+    RECORD_BIAS.apply(addr, RECORD)
 }
 
 /// The granule whose record stands at `record`.
@@ -68,12 +89,16 @@ pub(crate) fn granule_of(record: usize) -> NonNull<u8> {
     place(start() + (record - start()) * (GRANULE / RECORD))
 }
 
-/// Where the side metadata of the granule at `granule` begin.
+/// Where the side metadata of the granule that `addr` is in begin.
 #[inline(always)]
-pub(crate) fn groups_of(granule: usize) -> NonNull<u8> {
-    let start = start();
-    let index = (granule - start) / GRANULE;
-    place(start + groups_offset(LENGTH.load(Ordering::Relaxed)) + index * (GROUPS * GROUP))
+pub(crate) fn groups_of(addr: usize) -> NonNull<u8> {
+    place(GROUPS_BIAS.apply(addr, GROUPS * GROUP))
+}
+
+/// Where the trial counters of the granule that `addr` is in begin.
+#[inline(always)]
+pub(crate) fn counters_of(addr: usize) -> NonNull<u8> {
+    place(COUNTERS_BIAS.apply(addr, COUNTERS))
 }
 
 /// Where the record of the arena at `arena` stands.
@@ -99,9 +124,13 @@ const fn groups_offset(length: usize) -> usize {
     align_up(arena_records_offset(length) + length / ARENA * ARENA_RECORD, PAGE)
 }
 
+const fn counters_offset(length: usize) -> usize {
+    align_up(groups_offset(length) + length / GRANULE * (GROUPS * GROUP), PAGE)
+}
+
 /// Slots that the metadata take.
 const fn meta_slots(length: usize) -> usize {
-    (groups_offset(length) + length / GRANULE * (GROUPS * GROUP)).div_ceil(ARENA)
+    (counters_offset(length) + length / GRANULE * COUNTERS).div_ceil(ARENA)
 }
 
 /// Which slots are taken; behind the arena lock.
@@ -163,9 +192,14 @@ impl Slots {
                 let start = reserved.as_ptr().expose_provenance();
                 START.store(start, Ordering::Relaxed);
                 LENGTH.store(length, Ordering::Relaxed);
-                let bias = start.wrapping_sub(start / GRANULE * RECORD);
+                let (groups, counters) =
+                    (start + groups_offset(length), start + counters_offset(length));
                 // SAFETY: nobody has a pointer into the reservation yet; the caller holds the lock.
-                RECORD_BIAS.0.with_mut(|place| unsafe { *place = bias });
+                unsafe { RECORD_BIAS.set(start, start, RECORD) };
+                // SAFETY: as above.
+                unsafe { GROUPS_BIAS.set(start, groups, GROUPS * GROUP) };
+                // SAFETY: as above.
+                unsafe { COUNTERS_BIAS.set(start, counters, COUNTERS) };
                 self.count = length / ARENA;
                 self.mark(0, meta_slots(length), true);
                 return true;
@@ -217,14 +251,16 @@ impl Slots {
 pub(super) fn commit_meta(arena: usize) -> bool {
     let records = place(record_of(arena));
     let own = arena_record_of(arena).as_ptr() as usize;
-    let groups = groups_of(arena);
+    let (groups, counters) = (groups_of(arena), counters_of(arena));
     // SAFETY: the records lie in the reservation's first slots and are whole pages.
     let records = unsafe { os::commit(records, GRANULES * RECORD) };
     // SAFETY: as above; a page of arena records serves many arenas.
     let own = unsafe { os::commit(place(own & !(PAGE - 1)), PAGE) };
     // SAFETY: as above.
     let groups = unsafe { os::commit(groups, GRANULES * GROUPS * GROUP) };
-    records && own && groups
+    // SAFETY: as above.
+    let counters = unsafe { os::commit(counters, GRANULES * COUNTERS) };
+    records && own && groups && counters
 }
 
 #[cfg(test)]
@@ -271,7 +307,7 @@ mod tests {
     fn metadata_are_a_small_part_of_the_reservation() {
         for length in [MIN_RESERVATION, 1 << 30, RESERVATION] {
             let meta = meta_slots(length);
-            assert!(meta >= 1 && meta * 10 < length / ARENA, "{meta} of {}", length / ARENA);
+            assert!(meta >= 1 && meta * 7 < length / ARENA, "{meta} of {}", length / ARENA);
         }
     }
 

@@ -4,11 +4,13 @@
 //! resurrect), then weak handles are dead, then the value is dropped, then the block goes back unless
 //! weak handles remain.
 //!
-//! A run of the collector changes that for its garbage: see [`last_handle`]. What this file knows of a
-//! run are the two bits `Candidate` (it may die in a finalizer of the run) and `Condemned` (the run drops
-//! it), so that nothing here depends on the collector.
+//! A run of the collector holds a handle to each object that it condemns, so that those do not come here.
+//! What this file knows of a run is the bit `Candidate` (it may die in a finalizer of the run), so that
+//! nothing here depends on the collector.
+//!
+//! A drop that leaves handles behind may have been the last from outside of a cycle: see [`lost_handle`].
 
-use crate::heap::object_pool::ObjectHeap;
+use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
 use super::deferred::{self, Nested, Payload};
@@ -21,20 +23,29 @@ use super::side::{Side, Word};
 /// `object` is `TRACED`, was born, and its strong count has just become 0 by a drop.
 #[inline(never)]
 pub(crate) unsafe fn last_handle(object: ObjectRef) {
-    let side = Side::of(object);
     if object.header().is_dropped() {
-        // A member of garbage, after its value: this handle was in another member.
-        side.take(Word::Condemned);
+        // It was garbage of a run, which could not see this handle.
         release(object);
-    } else if side.has(Word::Condemned) {
-        // The run drops the value when its turn comes.
     } else if deferred::is_shallow() {
-        // SAFETY: the caller's; it is not condemned.
+        // SAFETY: the caller's; it is not condemned, for a run holds a handle to each of those.
         unsafe { die_now(object) }
     } else {
+        let side = Side::of(object);
         side.clear_age();
         side.take(Word::Candidate);
         deferred::defer(object);
+    }
+}
+
+/// A handle of a traced object is gone, and others are left: if it is old and was clean, it is dirty now,
+/// which a later run looks into.
+#[cold]
+pub(crate) fn lost_handle(object: ObjectRef) {
+    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+    let pool = unsafe { ObjectPool::of(object.address()) };
+    let side = Side::in_pool(pool, object);
+    if side.has(Word::Old) && ObjectHeap::current().note_dirty(pool) {
+        side.set(Word::Dirty);
     }
 }
 
@@ -73,6 +84,8 @@ unsafe fn finalize_the_dead(object: ObjectRef, panic: &mut Option<Payload>) -> b
         let side = Side::of(object);
         if !side.has_age() {
             side.set(Word::Young);
+            // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+            ObjectHeap::current().note_recent(unsafe { ObjectPool::of(object.address()) });
         }
         return true;
     }

@@ -19,7 +19,7 @@ use super::side::{Side, Word, word};
 const MAX_DEPTH: u32 = if cfg!(debug_assertions) { 8 } else { 32 };
 
 /// The mark of a pool that is on the list of zombies.
-const LISTED: u8 = 1;
+const LISTED: u8 = 1 << 2;
 
 struct Deferred {
     /// Values being dropped and finalizers running, one inside the other.

@@ -116,6 +116,16 @@ impl ObjectRef {
         unsafe { (vtable.trace)(self, tracer) }
     }
 
+    /// The name of its type and the bytes of its value.
+    ///
+    /// # Safety
+    /// The object was born with `TRACED`, and its block is not given back.
+    pub(crate) unsafe fn describe(self) -> (&'static str, usize) {
+        // SAFETY: the caller's.
+        let vtable = unsafe { self.vtable() };
+        ((vtable.name)(), vtable.size)
+    }
+
     /// Drops the value in its place.
     ///
     /// # Safety

@@ -11,7 +11,8 @@
 //! bit, a drop subtracts and compares with one handle as a signed number, which is smaller both when no
 //! handle is left and when the object is `slow`.
 //!
-//! - **slow**: a drop that leaves handles behind has something to note (exclusive, immortal).
+//! - **slow**: a drop that leaves handles behind has something to note (old and clean, exclusive,
+//!   immortal).
 //! - **immortal** (PEP 683): the count reached 2^30, or was put there. It stays there.
 //! - **weak** saturates: the block then stays for ever.
 //!
@@ -47,6 +48,8 @@ const FINALIZED: u64 = 1 << 3;
 const DEAD: u64 = 1 << 4;
 /// The collector has dropped the value; the last handle frees the block.
 const DROPPED: u64 = 1 << 5;
+/// Not watched again before the next full run: its many edges were looked at in vain.
+const TRIED: u64 = 1 << 6;
 
 /// The count word of a live object with one handle.
 pub(crate) const fn live(flags: u64) -> u64 {
@@ -147,7 +150,8 @@ impl Header {
             self.immortalize();
             return Dropped::Lives;
         }
-        // A clone was dropped, or the last handle: nobody has exclusive access now.
+        // A clone was dropped, or the last handle: nobody has exclusive access now. If the object is old,
+        // whoever asked notes that it is dirty.
         self.0.set(word & !(SLOW | EXCLUSIVE));
         if word & STRONG == 0 { Dropped::Last } else { Dropped::Lives }
     }
@@ -214,6 +218,49 @@ impl Header {
     #[inline]
     pub(crate) fn make_exclusive(&self) {
         self.0.set(self.0.get() | EXCLUSIVE | SLOW);
+    }
+
+    /// An old object was found alive: its next drop is worth to be noted.
+    #[inline(always)]
+    pub(crate) fn watch(&self) {
+        let word = self.0.get();
+        if word & (SLOW | TRIED) == 0 {
+            self.0.set(word | SLOW);
+        }
+    }
+
+    /// [`watch`](Self::watch), also if it has been tried in vain.
+    #[inline(always)]
+    pub(crate) fn watch_anew(&self) {
+        let word = self.0.get();
+        if word & (SLOW | TRIED) != SLOW {
+            self.0.set(word & !TRIED | SLOW);
+        }
+    }
+
+    /// The object is not watched again before the next full run.
+    pub(crate) fn set_tried(&self) {
+        self.0.set(self.0.get() | TRIED);
+    }
+
+    /// The object is garbage of a run, which holds one handle from here on: no drop of a member's handle is
+    /// the last. Weak handles are dead.
+    #[inline(always)]
+    pub(crate) fn condemn(&self) {
+        let word = self.0.get();
+        if has_weak(word) {
+            self.bury();
+        }
+        self.0.set((self.0.get() & !(SLOW | EXCLUSIVE)).wrapping_add(STRONG_ONE));
+    }
+
+    /// The run gives up its handle on a member whose value is dropped. Whether the member can be forgotten:
+    /// it had no other handles, and no weak ones.
+    #[inline(always)]
+    pub(crate) fn absolve(&self) -> bool {
+        let word = self.0.get() - STRONG_ONE;
+        self.0.set(word);
+        word & (STRONG | WEAK) == 0
     }
 
     /// Whether somebody may be inside the value with `&mut`, so that it must not be looked at.

@@ -1,13 +1,15 @@
 //! The bits of an object that lie outside of it, in its pool, where the collector scans them 64 at a
 //! time. One cache line holds all eight words of 64 neighbours.
 
+use core::cell::Cell;
+
 use crate::heap::object_pool::{Group, ObjectPool};
 
 use super::ObjectRef;
 
-/// Which of the eight words of a group a bit is in. Word 3 is kept for old objects that lost a handle.
+/// Which of the eight words of a group a bit is in.
 ///
-/// A live object has one age. What is free has no bit set in any word.
+/// A live object has one age. What is free has no bit set in any word. Only old objects are dirty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Word {
@@ -17,11 +19,13 @@ pub(crate) enum Word {
     Middle = 1,
     /// Survived two runs, or a full one.
     Old = 2,
+    /// An old object that lost a handle since it was last found alive: perhaps the last from outside.
+    Dirty = 3,
     /// A candidate of the present run; garbage, once the live ones are taken out.
     Candidate = 4,
     /// The collector drops the value, or waits for handles to a value that is dropped.
     Condemned = 5,
-    /// A candidate that may not be looked at, so far.
+    /// A candidate that may not be looked at, so far. Before that: one that the walk has visited.
     Skipped = 6,
     /// Dead by count, but too deep: waits for the outermost drop.
     Zombie = 7,
@@ -29,7 +33,7 @@ pub(crate) enum Word {
 
 /// One word of a group.
 #[inline(always)]
-pub(crate) fn word(group: &Group, word: Word) -> &core::cell::Cell<u64> {
+pub(crate) fn word(group: &Group, word: Word) -> &Cell<u64> {
     &group.words[word as usize]
 }
 
@@ -52,8 +56,15 @@ impl Side {
     /// The bits of a traced object whose pool is known.
     #[inline(always)]
     pub(crate) fn in_pool(pool: ObjectPool, object: ObjectRef) -> Side {
+        Side::with_counter(pool, object).0
+    }
+
+    /// The bits and the trial counter of a traced object whose pool is known.
+    #[inline(always)]
+    pub(crate) fn with_counter(pool: ObjectPool, object: ObjectRef) -> (Side, &'static Cell<u32>) {
         let index = pool.index_of(object.address());
-        Side { group: pool.group(index), bit: 1 << (index % 64) }
+        let (group, counter) = ObjectPool::side_of(object.address(), index);
+        (Side { group, bit: 1 << (index % 64) }, counter)
     }
 
     /// Whether the bit is set.
@@ -80,8 +91,8 @@ impl Side {
 
     /// The object is no longer among the living.
     pub(crate) fn clear_age(self) {
-        for age in [Word::Young, Word::Middle, Word::Old] {
-            self.take(age);
+        for word in [Word::Young, Word::Middle, Word::Old, Word::Dirty] {
+            self.take(word);
         }
     }
 

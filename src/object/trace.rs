@@ -15,7 +15,8 @@ use super::ObjectRef;
 ///    on what contains it;
 /// 2. report the same edges in all passes of one run, unless the value was changed in between by
 ///    code outside of `trace`;
-/// 3. call no code of the user's, take or drop no handles.
+/// 3. call no code of the user's, take or drop no handles, and look at nothing behind a handle: the target
+///    may be gone, when the collector is about to drop this value too.
 ///
 /// Reporting too little, in every pass, only leaks. Reporting too much, or differently in the second
 /// pass, is undefined behaviour. And a type with edges must not implement `Drop`: see [`Finalize`].
@@ -84,6 +85,8 @@ const BATCH: usize = 256;
 pub struct Tracer<'run> {
     buffer: [ObjectRef; BATCH],
     len: usize,
+    /// Edges that were handed over.
+    flushed: usize,
     unknown: bool,
     visit: &'run mut dyn FnMut(&[ObjectRef]),
 }
@@ -91,7 +94,7 @@ pub struct Tracer<'run> {
 impl<'run> Tracer<'run> {
     /// A tracer that hands its edges to `visit`, in batches.
     pub(crate) fn new(visit: &'run mut dyn FnMut(&[ObjectRef])) -> Self {
-        Tracer { buffer: [ObjectRef::DANGLING; BATCH], len: 0, unknown: false, visit }
+        Tracer { buffer: [ObjectRef::DANGLING; BATCH], len: 0, flushed: 0, unknown: false, visit }
     }
 
     /// Reports one edge.
@@ -114,9 +117,16 @@ impl<'run> Tracer<'run> {
         self.len = 1;
     }
 
+    /// How many edges were reported.
+    #[inline(always)]
+    pub(crate) fn reported(&self) -> usize {
+        self.flushed + self.len
+    }
+
     /// Hands over the edges that are still in the buffer.
     pub(crate) fn flush(&mut self) {
         let len = core::mem::take(&mut self.len);
+        self.flushed += len;
         (self.visit)(&self.buffer[..len]);
     }
 

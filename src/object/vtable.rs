@@ -15,6 +15,10 @@ pub(crate) struct VTable {
     pub(crate) drop: unsafe fn(ObjectRef),
     /// The finalizer, if the type has one.
     pub(crate) finalize: Option<unsafe fn(ObjectRef)>,
+    /// The name of the type, of its elements' if it is a slice.
+    pub(crate) name: fn() -> &'static str,
+    /// Bytes of the value.
+    pub(crate) size: usize,
 }
 
 /// The table of objects that hold one `T`.
@@ -24,7 +28,13 @@ pub(crate) const fn of<T: TraceInfo>() -> &'static VTable {
             Some(finalizer) => Some(finalizer.call),
             None => None,
         };
-        &VTable { trace: trace_value::<T>, drop: drop_value::<T>, finalize }
+        &VTable {
+            trace: trace_value::<T>,
+            drop: drop_value::<T>,
+            finalize,
+            name: core::any::type_name::<T>,
+            size: size_of::<T>(),
+        }
     }
 }
 
@@ -39,7 +49,13 @@ pub(crate) struct SliceTable {
 impl SliceTable {
     /// The table of a slice of `len` elements.
     pub(crate) const fn new<T: TraceInfo>(len: usize) -> SliceTable {
-        let table = VTable { trace: trace_slice::<T>, drop: drop_slice::<T>, finalize: None };
+        let table = VTable {
+            trace: trace_slice::<T>,
+            drop: drop_slice::<T>,
+            finalize: None,
+            name: core::any::type_name::<T>,
+            size: len * size_of::<T>(),
+        };
         SliceTable { table, len }
     }
 }

@@ -30,7 +30,9 @@ use fallback as imp;
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
-pub(crate) use imp::{commit, map, purge, release, remap, reserve, unmap};
+#[cfg(test)]
+use imp::unmap;
+pub(crate) use imp::{commit, map, purge, release, remap, reserve};
 
 /// Whether [`reserve`] takes address space only, so that a large reservation is free.
 pub(crate) const LAZY: bool = imp::LAZY;

@@ -127,10 +127,14 @@ unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
 unsafe fn drop_rare<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
+    let traced = object.header().word() & TRACED != 0;
     if object.header().settle() == Dropped::Lives {
+        if traced {
+            death::lost_handle(object);
+        }
         return;
     }
-    if object.header().word() & TRACED != 0 {
+    if traced {
         // SAFETY: traced, and that was its last handle.
         return unsafe { death::last_handle(object) };
     }

@@ -6,6 +6,7 @@ mod cycle;
 mod deep;
 #[cfg(feature = "derive")]
 mod derive;
+mod gc;
 mod intern;
 mod intern_types;
 mod rc;

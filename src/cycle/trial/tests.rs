@@ -71,6 +71,10 @@ impl Graph for Model {
     fn skip(&self, candidate: ObjectRef) {
         self.skipped.set(self.skipped.get() | 1 << self.index(candidate));
     }
+    fn survive(&self, object: ObjectRef) {
+        let kept = self.candidates.get() >> self.index(object) & 1 == 0;
+        assert!(kept && !self.headers[self.index(object)].is_hidden());
+    }
     fn keep_skipped(&self) {
         self.candidates.set(self.candidates.get() & !self.skipped.take());
     }

@@ -1,0 +1,320 @@
+//! Python's `gc` module: cases G01–G13, and the paces of the collector.
+
+use std::cell::RefCell;
+
+use hoopsnake::gc::{self, Generation, Mode, PerGeneration};
+use hoopsnake::{Cc, Dying, Weak};
+
+use crate::support::{Actor, Drops, Node, fresh, ring};
+
+/// Runs a test with a collector of its own, as a new thread has it.
+fn anew(test: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(test).join().expect("the test");
+}
+
+fn set_young(young: usize) {
+    gc::set_threshold(PerGeneration { young, ..gc::threshold() });
+}
+
+/// A dead ring, and a handle that says whether it is still there.
+fn dead_ring(n: usize) -> Weak<Node> {
+    Cc::downgrade(&ring(n)[0])
+}
+
+fn is_there(weak: &Weak<Node>) -> bool {
+    weak.strong_count() > 0
+}
+
+#[test]
+fn g01_enable_and_disable() {
+    anew(|| {
+        assert!(gc::is_enabled());
+        gc::disable();
+        assert!(!gc::is_enabled());
+        {
+            let _pause = gc::pause();
+            gc::enable();
+            assert!(gc::is_enabled());
+        }
+        assert!(!gc::is_enabled(), "as before the pause");
+    });
+}
+
+#[test]
+fn g02_no_run_while_disabled() {
+    anew(|| {
+        gc::disable();
+        let dead = dead_ring(3);
+        let nodes: Vec<_> = (0..100_000).map(Node::new).collect();
+        assert!(is_there(&dead));
+        assert!(gc::stats() == PerGeneration::default(), "no run at all");
+        drop(nodes);
+        assert_eq!(gc::collect(), 3);
+    });
+}
+
+#[test]
+fn g03_a_run_after_the_threshold() {
+    anew(|| {
+        set_young(100);
+        gc::collect();
+        let dead = dead_ring(2);
+        let _nodes: Vec<_> = (0..101 - 2).map(Node::new).collect();
+        assert!(!is_there(&dead));
+        assert_eq!(gc::stats().young.collections, 1);
+    });
+}
+
+#[test]
+fn g04_a_threshold_of_zero() {
+    anew(|| {
+        set_young(0);
+        let dead = dead_ring(2);
+        let _nodes: Vec<_> = (0..200_000).map(Node::new).collect();
+        assert!(is_there(&dead) && gc::is_enabled());
+        assert_eq!(gc::poll(), 0);
+        set_young(1000);
+        assert_eq!(gc::poll(), 2);
+    });
+}
+
+#[test]
+fn g05_the_defaults() {
+    anew(|| {
+        assert_eq!(gc::threshold(), PerGeneration { young: 10_000, middle: 10, old: 100 });
+    });
+}
+
+#[test]
+fn g06_the_count_follows_births_and_deaths() {
+    anew(|| {
+        gc::collect();
+        assert_eq!(gc::count(), PerGeneration::default());
+        let nodes: Vec<_> = (0..1000).map(Node::new).collect();
+        assert_eq!(gc::count().young, 1000);
+        let leaves: Vec<_> = (0..1000).map(Cc::new).collect();
+        assert_eq!(gc::count().young, 1000, "leaves are not tracked");
+        drop(nodes);
+        drop(leaves);
+        assert_eq!(gc::count().young, 0);
+        let nodes: Vec<_> = (0..500).map(Node::new).collect();
+        set_young(5000);
+        assert_eq!(gc::count().young, 500, "also across a new threshold");
+        drop(nodes);
+    });
+}
+
+#[test]
+fn g07_runs_move_the_counters() {
+    anew(|| {
+        let runs = || (gc::count().middle, gc::count().old);
+        gc::collect();
+        gc::collect_generation(Generation::Young);
+        assert_eq!(runs(), (1, 0));
+        gc::collect_generation(Generation::Middle);
+        assert_eq!(runs(), (0, 1));
+        gc::collect_generation(Generation::Old);
+        assert_eq!(runs(), (0, 0));
+    });
+}
+
+#[test]
+fn g08_objects_age() {
+    anew(|| {
+        gc::disable();
+        let node = Node::new(1);
+        let age = || {
+            let all = [Generation::Young, Generation::Middle, Generation::Old];
+            let found = |&age: &Generation| {
+                gc::objects(Some(age)).iter().filter(|object| object.id == Cc::id(&node)).count()
+            };
+            let counts = all.each_ref().map(found);
+            assert_eq!(counts.iter().sum::<usize>(), 1, "one age: {counts:?}");
+            assert_eq!(gc::objects(None).len(), 1);
+            counts.iter().position(|&count| count == 1).unwrap()
+        };
+        let mut seen = vec![age()];
+        for generation in [Generation::Young, Generation::Middle, Generation::Old] {
+            gc::collect_generation(generation);
+            seen.push(age());
+        }
+        assert_eq!(seen, [0, 1, 2, 2]);
+    });
+}
+
+#[test]
+fn g08_records_tell_what_is_known() {
+    anew(|| {
+        let node = Node::new(1);
+        let weak = Cc::downgrade(&node);
+        let slice: Cc<[Cc<Node>]> = vec![node.clone(), node.clone()].into();
+        let objects = gc::objects(None);
+        let of = |id| *objects.iter().find(|object| object.id == id).expect("a record");
+        let record = of(Cc::id(&node));
+        assert_eq!((record.strong, record.weak), (3, 1));
+        assert_eq!((record.size, record.generation), (size_of::<Node>(), Generation::Young));
+        assert!(record.type_name.ends_with("Node"), "{}", record.type_name);
+        assert_eq!(of(Cc::id(&slice)).size, 16);
+        drop(weak);
+    });
+}
+
+#[test]
+fn g09_young_and_middle_runs_leave_old_garbage() {
+    anew(|| {
+        gc::disable();
+        let nodes = ring(10);
+        gc::collect();
+        drop(nodes);
+        assert_eq!(gc::collect_generation(Generation::Young), 0);
+        assert_eq!(gc::collect_generation(Generation::Middle), 0);
+        assert_eq!(gc::collect(), 10);
+    });
+}
+
+#[test]
+fn g11_generations_have_numbers() {
+    let numbers = [0, 1, 2].map(Generation::try_from);
+    assert_eq!(numbers, [Ok(Generation::Young), Ok(Generation::Middle), Ok(Generation::Old)]);
+    let error = Generation::try_from(3).unwrap_err();
+    assert_eq!(error.to_string(), "there is no generation 3: they are 0, 1 and 2");
+}
+
+#[test]
+fn g12_only_the_generation_that_ran_counts() {
+    anew(|| {
+        gc::disable();
+        for (runs, generation) in
+            [Generation::Young, Generation::Middle, Generation::Old].into_iter().enumerate()
+        {
+            let before = gc::stats();
+            for _ in 0..=runs {
+                gc::collect_generation(generation);
+            }
+            let after = gc::stats();
+            for other in [Generation::Young, Generation::Middle, Generation::Old] {
+                let expected = if other == generation { runs as u64 + 1 } else { 0 };
+                assert_eq!(after[other].collections - before[other].collections, expected);
+            }
+        }
+    });
+}
+
+#[test]
+fn g13_stats_count_what_was_collected() {
+    anew(|| {
+        gc::disable();
+        let _live: Vec<_> = (0..50).map(Node::new).collect();
+        let dead: Vec<_> = (0..100).map(|_| dead_ring(1)).collect();
+        gc::collect();
+        let old = gc::stats().old;
+        assert_eq!((old.collected, old.uncollectable, old.candidates), (100, 0, 150));
+        assert!(old.longest <= old.duration && old.looked_at >= 250, "{old:?}");
+        drop(dead);
+    });
+}
+
+#[test]
+fn g20_leaves_are_not_tracked() {
+    assert!(gc::is_tracked(&Node::new(1)));
+    assert!(gc::is_tracked(&Actor::new(1)));
+    assert!(!gc::is_tracked(&Cc::new(1)));
+    let text: Cc<str> = "leaf".into();
+    assert!(!gc::is_tracked(&text));
+}
+
+#[test]
+fn runs_wait_for_the_poll() {
+    anew(|| {
+        set_young(1000);
+        assert_eq!(gc::set_mode(Mode::AtPoll), Mode::Automatic);
+        let dead = dead_ring(3);
+        assert_eq!(gc::poll(), 0, "it is not time");
+        let nodes: Vec<_> = (0..10_000).map(Node::new).collect();
+        assert!(is_there(&dead) && gc::count().young == 10_003);
+        assert_eq!(gc::poll(), 3);
+        assert_eq!(gc::count().young, 0);
+        drop(nodes);
+        gc::disable();
+        dead_ring(2000);
+        assert_eq!(gc::poll(), 0, "disabled");
+    });
+}
+
+/// The classic surprise: a finalizer in the middle of a borrow.
+#[test]
+fn no_finalizer_interrupts_a_borrow_at_poll() {
+    anew(|| {
+        set_young(10);
+        gc::set_mode(Mode::AtPoll);
+        let book = std::rc::Rc::new(RefCell::new(0));
+        for _ in 0..3 {
+            let writes = book.clone();
+            let actor = Actor::acting(0, move |_: &Dying<'_, Actor>| *writes.borrow_mut() += 1);
+            actor.link(&actor);
+        }
+        let guard = book.borrow_mut();
+        let _nodes: Vec<_> = (0..100).map(Node::new).collect();
+        drop(guard);
+        assert_eq!(gc::poll(), 3);
+        assert_eq!(*book.borrow(), 3);
+    });
+}
+
+#[test]
+fn steps_are_bounded_and_finish() {
+    anew(|| {
+        gc::disable();
+        let live: Vec<_> = (0..20_000).map(Node::new).collect();
+        (0..20_000).for_each(|_| drop(dead_ring(1)));
+        let mut freed = 0;
+        for _ in 0..200 {
+            let before = gc::stats();
+            freed += gc::step(1000);
+            let after = gc::stats();
+            let candidates =
+                |s: PerGeneration<gc::GenerationStats>| s.young.candidates + s.middle.candidates;
+            assert!(candidates(after) - candidates(before) < 4000);
+        }
+        assert_eq!(freed, 20_000);
+        assert_eq!(gc::stats().old.collections, 0);
+        drop(live);
+    });
+}
+
+/// Steps find old garbage too.
+#[test]
+fn steps_walk_from_dirty_objects() {
+    anew(|| {
+        gc::disable();
+        let hub = Node::new(0);
+        let dead: Vec<_> = (0..100).map(|_| ring(20)).collect();
+        dead.iter().for_each(|ring| ring[7].link(&hub));
+        gc::collect();
+        let drops = Drops::default();
+        drop(dead);
+        let freed: usize = (0..20).map(|_| gc::step(1000)).sum();
+        assert_eq!(freed, 2000);
+        drop(drops);
+    });
+}
+
+#[test]
+fn an_old_object_is_looked_at_again_after_each_loss() {
+    anew(|| {
+        fresh();
+        gc::collect();
+        let (a, b) = (Node::new(1), Node::new(2));
+        a.link(&b);
+        b.link(&a);
+        gc::collect();
+        for _ in 0..5 {
+            drop(a.clone());
+            assert_eq!(gc::step(100), 0);
+        }
+        drop(b);
+        assert_eq!(gc::step(100), 0);
+        drop(a);
+        assert_eq!(gc::step(100), 2, "the textbook cycle");
+    });
+}
