@@ -9,7 +9,7 @@ use super::generation::Generation;
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death;
-use crate::object::deferred::{Nested, Payload, contain, resume};
+use crate::object::deferred::{Nested, Payload, contain, keep_first, resume};
 use crate::object::header::{Dropped, FINALIZABLE};
 use crate::object::side::Word;
 use crate::object::trace::Tracer;
@@ -82,7 +82,7 @@ fn destroy(garbage: &mut Candidates, panic: &mut Option<Payload>) {
         let mut first = None;
         while let Err(payload) = catch_unwind(AssertUnwindSafe(|| sweep.go())) {
             // Again, for those after the one that panicked.
-            first.get_or_insert(payload);
+            keep_first(&mut first, payload);
         }
         if let Some(payload) = first {
             resume(payload);

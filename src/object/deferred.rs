@@ -78,7 +78,9 @@ pub(crate) type Payload = Box<dyn core::any::Any + Send>;
 /// Goes on with a panic that was held back, unless another one is under way already.
 #[cold]
 pub(crate) fn resume(panic: Payload) {
-    if !std::thread::panicking() {
+    if std::thread::panicking() {
+        discard(panic);
+    } else {
         resume_unwind(panic);
     }
 }
@@ -86,13 +88,33 @@ pub(crate) fn resume(panic: Payload) {
 /// Runs a callback of the user's; its panic becomes `panic`, unless that holds an earlier one.
 pub(crate) fn contain(panic: &mut Option<Payload>, callback: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        panic.get_or_insert(payload);
+        keep_first(panic, payload);
     }
 }
 
-/// Leaves a dead object (`strong` is 0) to the outermost drop.
+/// Keeps a panic, unless there was an earlier one.
+pub(crate) fn keep_first(panic: &mut Option<Payload>, payload: Payload) {
+    if panic.is_some() {
+        discard(payload);
+    } else {
+        *panic = Some(payload);
+    }
+}
+
+/// Drops what a panic carries: the user's code once more, which must not unwind out of the middle of a
+/// run. What that panics with is leaked.
+#[cold]
+fn discard(payload: Payload) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(worse);
+    }
+}
+
+/// Leaves a dead object (`strong` is 0) to the outermost drop. It is buried meanwhile: the drop of its
+/// last weak handle must not give the block back.
 pub(crate) fn defer(object: ObjectRef) {
     debug_assert_eq!(object.header().strong(), 0, "only the dead wait here");
+    object.header().bury();
     // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
     let pool = unsafe { ObjectPool::of(object.address()) };
     Side::in_pool(pool, object).set(Word::Zombie);
@@ -115,6 +137,8 @@ fn kill_zombies(deferred: &Deferred) -> Option<Payload> {
             pool.marks().set(pool.marks().get() & !LISTED);
         }
         if let Some(zombie) = zombie {
+            // Whether weak handles are left no longer matters: its death asks again.
+            let _ = zombie.header().unbury();
             // SAFETY: dead, and its bit was just taken: nobody else kills it.
             contain(&mut panic, || unsafe { death::die_now(zombie) });
         }

@@ -1,19 +1,22 @@
-//! Deep structures on a small stack: C06, T01, and what a chain hangs on.
+//! Deep structures on a stack of 64 KiB: C06, T01, T02, T04, and what a chain hangs on.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hoopsnake::{Cc, Trace, TraceInfo, Tracer, gc};
+use hoopsnake::{Cc, Dying, Finalize, Trace, TraceInfo, Tracer, gc};
 
 use crate::support::{on_small_stack, trace};
 
-const DEPTH: usize = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
+/// 10 million where the tests run as users build.
+const DEPTH: usize = if cfg!(debug_assertions) { 100_000 } else { 10_000_000 };
 
 struct Link {
     next: RefCell<Option<Cc<Link>>>,
 }
 trace!(Link { next });
 
+/// The first and the last node of a list whose last node was made first.
 fn list(len: usize) -> (Cc<Link>, Cc<Link>) {
     let last = Cc::new(Link { next: RefCell::new(None) });
     let mut first = last.clone();
@@ -30,6 +33,7 @@ fn c06_long_lists_and_rings_on_a_small_stack() {
         gc::disable();
         let (first, last) = list(DEPTH);
         *last.next.borrow_mut() = Some(first);
+        assert_eq!(gc::collect(), 0, "alive");
         drop(last);
         assert_eq!(gc::collect(), DEPTH);
     });
@@ -41,7 +45,7 @@ fn t01_lists_from_either_end() {
         // The other direction: each node is younger than the one that holds it.
         let first = Cc::new(Link { next: RefCell::new(None) });
         let mut last = first.clone();
-        for _ in 1..DEPTH / 10 {
+        for _ in 1..DEPTH {
             let next = Cc::new(Link { next: RefCell::new(None) });
             *last.next.borrow_mut() = Some(next.clone());
             last = next;
@@ -53,36 +57,93 @@ fn t01_lists_from_either_end() {
     });
 }
 
+/// Edges in all kinds of places.
+enum Mixed {
+    End(RefCell<Option<Cc<Mixed>>>),
+    Vector(Vec<Cc<Mixed>>),
+    Optional(Option<Cc<Mixed>>),
+    Boxed(Box<Option<Cc<Mixed>>>),
+    Deque(VecDeque<Option<Cc<Mixed>>>),
+}
+// SAFETY: the content of each variant, once.
+unsafe impl Trace for Mixed {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        match self {
+            Mixed::End(cell) => cell.trace(tracer),
+            Mixed::Vector(items) => items.trace(tracer),
+            Mixed::Optional(item) => item.trace(tracer),
+            Mixed::Boxed(item) => item.trace(tracer),
+            Mixed::Deque(items) => items.trace(tracer),
+        }
+    }
+}
+impl TraceInfo for Mixed {}
+
+fn mixed(len: usize) -> (Cc<Mixed>, Cc<Mixed>) {
+    let end = Cc::new(Mixed::End(RefCell::default()));
+    let mut top = end.clone();
+    for i in 1..len {
+        top = Cc::new(match i % 4 {
+            0 => Mixed::Vector(vec![top]),
+            1 => Mixed::Boxed(Box::new(Some(top))),
+            2 => Mixed::Optional(Some(top)),
+            _ => Mixed::Deque(VecDeque::from([Some(top), None])),
+        });
+    }
+    (top, end)
+}
+
 #[test]
 fn t02_mixed_nesting() {
-    enum Mixed {
-        End,
-        Vector(Vec<Cc<Mixed>>),
-        Boxed(Box<Cc<Mixed>>),
-        Deque(VecDeque<Option<Cc<Mixed>>>),
-    }
-    // SAFETY: the content of each variant, once.
-    unsafe impl Trace for Mixed {
-        fn trace(&self, tracer: &mut Tracer<'_>) {
-            match self {
-                Mixed::End => {}
-                Mixed::Vector(items) => items.trace(tracer),
-                Mixed::Boxed(item) => item.trace(tracer),
-                Mixed::Deque(items) => items.trace(tracer),
-            }
-        }
-    }
-    impl TraceInfo for Mixed {}
     on_small_stack(|| {
-        let mut top = Cc::new(Mixed::End);
-        for i in 0..200_000 {
-            top = Cc::new(match i % 3 {
-                0 => Mixed::Vector(vec![top]),
-                1 => Mixed::Boxed(Box::new(top)),
-                _ => Mixed::Deque(VecDeque::from([Some(top), None])),
-            });
-        }
+        let (top, end) = mixed(DEPTH);
+        let weak = Cc::downgrade(&end);
+        drop((end, top));
+        assert!(weak.upgrade().is_none());
+        gc::disable();
+        let (top, end) = mixed(DEPTH);
+        let Mixed::End(cell) = &*end else { unreachable!("made above") };
+        *cell.borrow_mut() = Some(top);
+        drop(end);
+        assert_eq!(gc::collect(), DEPTH);
     });
+}
+
+struct Tree {
+    parent: Option<Cc<Tree>>,
+    children: RefCell<[Option<Cc<Tree>>; 2]>,
+}
+trace!(Tree { parent, children });
+
+/// `n` nodes with links to their parents: as broad as can be, or without any branch.
+fn tree(n: usize, broad: bool) -> Cc<Tree> {
+    let root = Cc::new(Tree { parent: None, children: RefCell::default() });
+    let mut parents = VecDeque::from([root.clone()]);
+    let mut made = 1;
+    while made < n {
+        let parent = parents.pop_front().expect("as many as are needed");
+        for side in 0..if broad { 2 } else { 1 } {
+            let child =
+                Cc::new(Tree { parent: Some(parent.clone()), children: RefCell::default() });
+            parent.children.borrow_mut()[side] = Some(child.clone());
+            parents.push_back(child);
+            made += 1;
+        }
+    }
+    root
+}
+
+#[test]
+fn trees_with_parent_links_on_a_small_stack() {
+    for broad in [true, false] {
+        on_small_stack(move || {
+            gc::disable();
+            let root = tree(DEPTH - 1, broad);
+            assert_eq!(gc::collect(), 0, "alive");
+            drop(root);
+            assert_eq!(gc::collect(), DEPTH - 1, "broad: {broad}");
+        });
+    }
 }
 
 /// A tail of old objects that only garbage holds dies by count inside the run.
@@ -90,9 +151,8 @@ fn t02_mixed_nesting() {
 fn a_long_tail_of_garbage_on_a_small_stack() {
     on_small_stack(|| {
         gc::disable();
-        let (tail, _) = list(DEPTH / 10);
+        let (tail, _) = list(DEPTH);
         gc::collect();
-        let head = Cc::new(Link { next: RefCell::new(None) });
         struct Pair {
             me: RefCell<Option<Cc<Pair>>>,
             tail: Cc<Link>,
@@ -101,8 +161,45 @@ fn a_long_tail_of_garbage_on_a_small_stack() {
         let pair = Cc::new(Pair { me: RefCell::new(None), tail });
         *pair.me.borrow_mut() = Some(pair.clone());
         let weak = Cc::downgrade(&pair.tail);
-        drop((pair, head));
+        drop(pair);
         assert_eq!(gc::collect_generation(gc::Generation::Young), 1);
         assert!(weak.upgrade().is_none(), "all of the tail died by count");
     });
+}
+
+/// Python's test_trashcan_threads: threads drop deep structures at the same time, with finalizers that
+/// let the others run.
+#[test]
+fn t04_deep_drops_on_many_threads() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    static FINALIZED: AtomicUsize = AtomicUsize::new(0);
+    struct Nested(Option<Cc<Nested>>);
+    trace!(Nested { 0 } finalize Self);
+    impl Finalize for Nested {
+        fn finalize(&self, _: &Dying<'_, Self>) {
+            if FINALIZED.fetch_add(1, Ordering::Relaxed).is_multiple_of(64) {
+                std::thread::yield_now();
+            }
+        }
+    }
+    fn nest(depth: usize) {
+        let mut top = None;
+        for _ in 0..depth {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            top = Some(Cc::new(Nested(top)));
+        }
+    }
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(|| {
+                on_small_stack(|| {
+                    (0..200).for_each(|_| nest(60));
+                    nest(20_000);
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("no overflow"));
+    assert_eq!(MADE.load(Ordering::Relaxed), 4 * (200 * 60 + 20_000));
+    assert_eq!(FINALIZED.load(Ordering::Relaxed), MADE.load(Ordering::Relaxed));
 }

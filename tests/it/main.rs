@@ -7,7 +7,9 @@ mod deep;
 #[cfg(feature = "derive")]
 mod derive;
 mod gc;
+mod finalize;
 mod intern;
 mod intern_types;
+mod panics;
 mod rc;
 mod support;

@@ -135,6 +135,21 @@ fn r12_immortal_objects_do_not_count() {
     assert_eq!(weak.upgrade().map(|node| node.edges.borrow().len()), Some(1));
 }
 
+/// The probe of `anchors.md` that panics where a count has 14 bits.
+#[test]
+fn a_hundred_thousand_clones() {
+    fresh();
+    let drops = Drops::default();
+    let (node, leaf) = (Node::counted(0, &drops), Cc::new(drops.probe()));
+    let clones: Vec<_> = (0..100_000).map(|_| (node.clone(), leaf.clone())).collect();
+    assert_eq!((Cc::strong_count(&node), Cc::strong_count(&leaf)), (100_001, 100_001));
+    assert_eq!(gc::collect(), 0);
+    drop((node, leaf));
+    assert_eq!((drops.count(), clones[99_999].0.id), (0, 0));
+    drop(clones);
+    assert_eq!(drops.count(), 2);
+}
+
 #[test]
 fn r13_drop_order() {
     struct Named(&'static str, Untraced<Cc<RefCell<Vec<&'static str>>>>);
