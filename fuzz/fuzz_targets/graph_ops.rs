@@ -4,4 +4,6 @@
 use hoopsnake::checkers::graph_ops;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| graph_ops::run(data));
+fuzz_target!(|data: &[u8]| {
+    graph_ops::run(data);
+});
