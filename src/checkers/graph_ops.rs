@@ -2,7 +2,8 @@
 //!
 //! The model knows every edge and every root, so it can say what is reachable and how many handles each
 //! object has. After each operation: what is reachable is alive, and counts agree. After a full run: what
-//! is alive is reachable. At the end nothing is alive. Any callback may panic, once in an operation.
+//! is alive is reachable. At the end nothing is alive. Any callback may panic, once in an operation; runs
+//! begin by themselves, at polls, or only when the program asks.
 
 mod objects;
 mod world;
@@ -14,16 +15,17 @@ use std::rc::Rc;
 use self::objects::{Any, AnyWeak, MAX_NODES};
 use self::world::{Callback, Injected, World};
 use super::Program;
-use crate::gc::{self, Generation};
+use crate::cycle;
+use crate::gc::{self, Generation, Mode, PerGeneration};
 
 /// Runs the program in `data`; returns the number of its operations.
 ///
 /// # Panics
 /// When the graph and the model disagree.
 pub fn run(data: &[u8]) -> usize {
-    gc::disable();
     let (world, roots, weaks) = (Rc::default(), Vec::new(), Vec::new());
     let mut player = Player { program: Program::new(data), world, roots, weaks };
+    player.choose_mode();
     let mut operations = 0;
     while !player.program.is_over() {
         player.play(Player::step);
@@ -48,6 +50,19 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
+    /// When runs begin by themselves.
+    fn choose_mode(&mut self) {
+        let choice = usize::from(self.program.byte());
+        gc::enable();
+        match choice % 4 {
+            0 => gc::disable(),
+            1 => _ = gc::set_mode(Mode::AtPoll),
+            _ => {}
+        }
+        let [young, middle, old] = [1 + choice / 4 % 16, 1 + choice / 4 % 3, choice];
+        gc::set_threshold(PerGeneration { young, middle, old });
+    }
+
     /// One operation, which a callback's panic may end early.
     fn play(&mut self, operation: fn(&mut Self)) {
         let outcome = catch_unwind(AssertUnwindSafe(|| operation(self)));
@@ -60,6 +75,7 @@ impl Player<'_> {
         self.world.check_callbacks();
         self.roots.append(&mut self.world.kept.borrow_mut());
         self.world.check(&self.roots);
+        cycle::check_invariants();
     }
 
     /// One of the roots, if there are any.
@@ -75,14 +91,14 @@ impl Player<'_> {
             self.world.arm(kinds[usize::from(op % 3)], u32::from(op / 3 % 5));
             op = self.program.byte();
         }
-        match op % 24 {
+        match op % 28 {
             0..=2 => return self.make(),
             3 => return self.chain(),
             4 if self.has_room() => return self.roots.push(Any::new_cyclic(&self.world)),
             _ => {}
         }
         let Some(at) = self.pick() else { return };
-        match op % 24 {
+        match op % 28 {
             5 => self.roots.push(self.roots[at].clone()),
             6 | 7 => drop(self.roots.swap_remove(at)),
             8 => drop(self.roots.split_off(at)),
@@ -94,8 +110,10 @@ impl Player<'_> {
             17 => self.make_mut(at),
             18 => drop(self.roots.swap_remove(at).into_body().map_err(|any| self.roots.push(any))),
             19 => self.collect_while_borrowed(at),
-            20 => drop(gc::collect_generation(Generation::Young)),
-            21 => drop(gc::collect_generation(Generation::Middle)),
+            20 => _ = gc::collect_generation(Generation::Young),
+            21 => _ = gc::collect_generation(Generation::Middle),
+            22 | 23 => _ = gc::poll(),
+            24 | 25 => _ = gc::step(at * 2),
             _ => self.collect(),
         }
     }
@@ -228,6 +246,7 @@ impl Player<'_> {
                 break;
             }
         }
+        assert_eq!(gc::objects(None).len(), self.world.count_traced(), "objects that are told of");
         let reachable = self.world.reachable(&self.roots);
         for (id, model) in self.world.models.borrow().iter().enumerate() {
             assert!(!model.alive || reachable[id], "{id} is garbage and was not collected");
@@ -235,6 +254,8 @@ impl Player<'_> {
     }
 
     fn finish(mut self) {
+        gc::disable();
+        gc::set_mode(Mode::Automatic);
         // Each round ends what the finalizers of the one before kept.
         for _ in 0..4 * MAX_NODES {
             if self.world.count_alive() == 0 {

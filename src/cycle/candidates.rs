@@ -18,7 +18,7 @@ const SCANNED: u8 = 1 << 3;
 /// The mark of pools whose candidates are in the list of visited objects.
 const WALKED: u8 = 1 << 4;
 /// Either mark.
-const IN_RUN: u8 = SCANNED | WALKED;
+pub(super) const IN_RUN: u8 = SCANNED | WALKED;
 
 /// The objects that a run decides about, and what trial deletion needs besides.
 pub(super) struct Candidates {
@@ -246,7 +246,7 @@ impl Drop for Candidates {
 
 /// Calls `f` with the index of each bit that is set.
 #[inline(always)]
-fn bits(mut word: u64, mut f: impl FnMut(usize)) {
+pub(super) fn bits(mut word: u64, mut f: impl FnMut(usize)) {
     while word != 0 {
         f(word.trailing_zeros() as usize);
         word &= word - 1;
@@ -296,7 +296,7 @@ impl Iterator for Objects<'_> {
 
 /// The object in a block that was handed out.
 #[inline(always)]
-fn object_at(pool: ObjectPool, index: usize) -> ObjectRef {
+pub(super) fn object_at(pool: ObjectPool, index: usize) -> ObjectRef {
     // SAFETY: bits are only set for blocks that were handed out.
     unsafe { ObjectRef::from_header(pool.header_at(index)) }
 }

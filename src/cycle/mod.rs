@@ -19,6 +19,8 @@
 //! Young, middle, old, as in Python: see [`Generation`]. [`pacing`] chooses.
 
 mod candidates;
+#[cfg(any(test, fuzzing))]
+mod check;
 mod generation;
 mod inspect;
 mod pacing;
@@ -29,6 +31,8 @@ mod walk;
 
 use core::cell::Cell;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::check_invariants;
 pub use generation::{Generation, NoSuchGeneration, PerGeneration};
 pub use inspect::ObjectInfo;
 pub use stats::GenerationStats;

@@ -6,8 +6,8 @@ mod cycle;
 mod deep;
 #[cfg(feature = "derive")]
 mod derive;
-mod gc;
 mod finalize;
+mod gc;
 mod intern;
 mod intern_types;
 mod panics;

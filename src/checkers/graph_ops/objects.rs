@@ -49,10 +49,19 @@ pub(super) struct Body {
 }
 
 impl Body {
-    fn new(world: &Rc<World>, finalizable: bool) -> Body {
+    fn new(world: &Rc<World>, traced: bool, finalizable: bool) -> Body {
         let (cells, own) = (Vec::new(), Vec::new());
         let (finalized, moves, alive, unwrapped) = (0, 0, true, false);
-        let id = world.add(Model { alive, finalizable, finalized, unwrapped, moves, cells, own });
+        let id = world.add(Model {
+            alive,
+            traced,
+            finalizable,
+            finalized,
+            unwrapped,
+            moves,
+            cells,
+            own,
+        });
         let probe = Probe { id, world: world.clone(), neighbour: RefCell::new(None) };
         Body { cells: RefCell::default(), own: Vec::new(), finale: Cell::new(0), probe }
     }
@@ -62,7 +71,7 @@ impl Clone for Body {
     fn clone(&self) -> Body {
         let world = &self.probe.world;
         let model = world.with(self.probe.id, |model| model.clone());
-        let mut body = Body::new(world, model.finalizable);
+        let mut body = Body::new(world, model.traced, model.finalizable);
         world.with(body.probe.id, |new| (new.cells, new.own) = (model.cells, model.own));
         (body.cells, body.own) = (self.cells.clone(), self.own.clone());
         body.finale.set(self.finale.get());
@@ -256,16 +265,18 @@ impl Body {
 impl Any {
     /// An object of the shape that `choice` says.
     pub(super) fn new(world: &Rc<World>, choice: u8) -> Any {
-        let body = |finalizable| Body::new(world, finalizable);
-        let any = match choice % 8 {
-            0..=2 => Any::Plain(Cc::new(Plain(body(false)))),
-            3..=4 => Any::Final(Cc::new(Final(body(true)))),
-            5 => Any::Wide(Cc::new(Wide(body(false)))),
-            6 => Any::Leaf(Cc::new(Leaf(body(false)))),
-            _ => Any::Slice([Some(Plain(body(false))), None].into()),
+        let body = |traced, finalizable| {
+            let body = Body::new(world, traced, finalizable);
+            body.finale.set(choice / 8);
+            body
         };
-        any.body().finale.set(choice / 8);
-        any
+        match choice % 8 {
+            0..=2 => Any::Plain(Cc::new(Plain(body(true, false)))),
+            3..=4 => Any::Final(Cc::new(Final(body(true, true)))),
+            5 => Any::Wide(Cc::new(Wide(body(true, false)))),
+            6 => Any::Leaf(Cc::new(Leaf(body(false, false)))),
+            _ => Any::Slice([Some(Plain(body(true, false))), None].into()),
+        }
     }
 
     /// An object with a weak handle to itself.
@@ -273,7 +284,7 @@ impl Any {
         Any::Final(Cc::new_cyclic(|me| {
             gc::collect();
             world.expect(me.upgrade().is_none(), || "an unborn object was upgraded".into());
-            let body = Body::new(world, true);
+            let body = Body::new(world, true, true);
             *body.probe.neighbour.borrow_mut() = Some(AnyWeak::Final(me.clone()));
             body.finale.set(2);
             Final(body)

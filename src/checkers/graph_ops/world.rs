@@ -9,6 +9,8 @@ use super::objects::Any;
 #[derive(Clone)]
 pub(super) struct Model {
     pub(super) alive: bool,
+    /// It has a place among the collector's objects.
+    pub(super) traced: bool,
     pub(super) finalizable: bool,
     pub(super) finalized: u32,
     /// The value was moved out: its drop is not that of an object.
@@ -59,6 +61,10 @@ impl World {
 
     pub(super) fn is_alive(&self, id: usize) -> bool {
         self.models.borrow()[id].alive
+    }
+
+    pub(super) fn count_traced(&self) -> usize {
+        self.models.borrow().iter().filter(|model| model.alive && model.traced).count()
     }
 
     pub(super) fn count_alive(&self) -> usize {

@@ -1,0 +1,42 @@
+//! What holds between runs, asserted: for tests and fuzzing.
+
+use super::candidates::{IN_RUN, bits, object_at};
+use crate::heap::object_pool::{Group, ObjectHeap, ObjectPool};
+use crate::object::side::{Word, word};
+
+/// Asserts what `side.rs` says of the bits of all objects of this thread, and that nothing is left of a run.
+/// Not for use in callbacks.
+pub(crate) fn check_invariants() {
+    let Some(heap) = ObjectHeap::own() else { return };
+    let mut recent = Vec::new();
+    heap.for_each_recent(|pool| {
+        recent.push(pool);
+        true
+    });
+    heap.for_each_traced_pool(|pool| {
+        assert_eq!(pool.marks().get() & IN_RUN, 0, "a pool is marked outside of a run");
+        let listed = recent.contains(&pool);
+        for (index, group) in pool.groups().iter().enumerate() {
+            check_group(pool, index, group, listed);
+        }
+    });
+}
+
+fn check_group(pool: ObjectPool, index: usize, group: &Group, recent: bool) {
+    let get = |which| word(group, which).get();
+    let [young, middle, old] = [Word::Young, Word::Middle, Word::Old].map(get);
+    assert_eq!(young & middle | young & old | middle & old, 0, "an object has two ages");
+    assert!(recent || young | middle == 0, "a run will miss objects: their pool is not recent");
+    assert_eq!(get(Word::Dirty) & !old, 0, "an object is dirty and not old");
+    for which in [Word::Candidate, Word::Condemned, Word::Skipped, Word::Zombie] {
+        assert_eq!(get(which), 0, "{which:?} is left");
+    }
+    for bit in 0..64.min(pool.carved() - index * 64) {
+        assert_eq!(pool.counter(index * 64 + bit).get(), 0, "a trial counter is left");
+    }
+    bits(young | middle | old, |bit| {
+        let header = object_at(pool, index * 64 + bit).header();
+        assert!(header.strong() > 0, "an object without handles has an age");
+        assert!(header.is_alive(), "a dead object has an age");
+    });
+}
