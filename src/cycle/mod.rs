@@ -96,16 +96,22 @@ struct LastRun;
 
 impl Drop for LastRun {
     fn drop(&mut self) {
-        COLLECTOR.with(|collector| {
-            for _ in 0..LAST_RUNS {
-                let (mut freed, mut panic) = (0, None);
-                // A panic in a destructor of a thread-local would abort the process.
-                contain(&mut panic, || freed = collector.collect(|_| Plan::of(Generation::Old)));
-                if freed == 0 && panic.is_none() {
-                    break;
-                }
-            }
-        });
+        last_runs();
+    }
+}
+
+/// Collects everything, and what that leaves behind. Does not unwind: a panic in a destructor of a
+/// thread-local would abort the process.
+fn last_runs() {
+    for _ in 0..LAST_RUNS {
+        let (mut freed, mut panic) = (0, None);
+        contain(&mut panic, || freed = collect(Generation::Old));
+        if freed == 0 && panic.is_none() {
+            break;
+        }
+        if let Some(payload) = panic {
+            deferred::discard(payload);
+        }
     }
 }
 
@@ -133,11 +139,14 @@ impl Drop for Running<'_> {
 
 impl Collector {
     /// Has the thread's end noticed. False: it was already.
-    fn watch(&self) -> bool {
+    ///
+    /// Twice: where the destructors of thread-locals may still be used, and after the last of them, for
+    /// the cycles whose handles were in those that are destroyed after ours.
+    fn watch(&self, heap: &ObjectHeap) -> bool {
         let first = !self.watched.replace(true);
         if first {
-            // Too late for that in the thread's last destructors: what they leave in cycles is leaked.
             let _ = LAST_RUN.try_with(|_| ());
+            heap.at_end(last_runs);
         }
         first
     }
@@ -169,7 +178,7 @@ impl Collector {
             return 0;
         }
         let Some(heap) = ObjectHeap::own() else { return 0 };
-        self.watch();
+        self.watch(heap);
         let watch = stats::Watch::start();
         let mut panic = None;
         let running = Running::enter(self, heap);
@@ -240,7 +249,7 @@ pub(crate) fn is_due(countdown: i64) -> bool {
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        if collector.watch() || heap.countdown().get() > 0 {
+        if collector.watch(heap) || heap.countdown().get() > 0 {
             // As in Python, deaths count against births only down to zero.
             collector.arm(heap, 0);
             return;
@@ -295,7 +304,7 @@ pub(crate) fn set_threshold(threshold: PerGeneration<usize>) {
         pacing.set_threshold(threshold);
         collector.pacing.set(pacing);
         if let Some(heap) = ObjectHeap::own() {
-            collector.watch();
+            collector.watch(heap);
             collector.arm(heap, collector.count(heap));
         }
     });

@@ -205,6 +205,7 @@ unsafe fn end_of_thread() {
     if !heap.is_own() {
         return;
     }
+    heap.objects.call_at_end();
     ThreadHeap::make_dead();
     heap.give_up_all();
     heap.put_unused();

@@ -132,6 +132,7 @@ pub(super) struct ObjectState {
     /// Whether pools that become empty stay for the moment, and whether some did.
     holding: Cell<bool>,
     emptied: Cell<bool>,
+    at_end: Cell<Option<fn()>>,
 }
 
 impl ObjectState {
@@ -143,6 +144,14 @@ impl ObjectState {
             dirtied: Cell::new(0),
             holding: Cell::new(false),
             emptied: Cell::new(false),
+            at_end: Cell::new(None),
+        }
+    }
+
+    /// The thread ends, but not yet its heap.
+    pub(super) fn call_at_end(&self) {
+        if let Some(at_end) = self.at_end.take() {
+            at_end();
         }
     }
 
@@ -233,6 +242,12 @@ impl ObjectHeap {
     /// without memory.
     pub(crate) fn own() -> Option<&'static ObjectHeap> {
         ends::own_or_dead().filter(|heap| heap.is_own()).map(ObjectHeap::of)
+    }
+
+    /// Has `f` called once at the thread's end: after its last destructors, while all of its heap is still
+    /// there. Does not unwind.
+    pub(crate) fn at_end(&self, f: fn()) {
+        self.0.objects.at_end.set(Some(f));
     }
 
     /// Net new objects with edges until the collector wants to be asked. Counted down by `alloc` and

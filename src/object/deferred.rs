@@ -104,7 +104,7 @@ pub(crate) fn keep_first(panic: &mut Option<Payload>, payload: Payload) {
 /// Drops what a panic carries: the user's code once more, which must not unwind out of the middle of a
 /// run. What that panics with is leaked.
 #[cold]
-fn discard(payload: Payload) {
+pub(crate) fn discard(payload: Payload) {
     if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         core::mem::forget(worse);
     }

@@ -1,5 +1,5 @@
 //! The conditions under which a handle is a plain pointer (see the documentation of `rc`), each broken
-//! once by a program before it was a rule; and the ends of threads. Each test fails without its rule.
+//! once by a program before it was a rule. Each test fails without its rule.
 //!
 //! The second condition (`Trace: 'static`) and the ban on `Drop` are tests of what does not compile.
 
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use hoopsnake::{Cc, Trace, TraceInfo, Tracer, Untraced, Weak, gc};
 
-use crate::support::{Actor, Drops, Node, Probe, fresh, ring, trace};
+use crate::support::{Actor, Drops, Node, fresh, trace};
 
 /// Condition 1 and X04: no drop sees a member that is gone. A leaf of one member looks at another through a weak handle while both are dropped, in
 /// either order of addresses.
@@ -243,103 +243,4 @@ fn weak_handles_inside_the_garbage() {
     *actor.weak.borrow_mut() = Cc::downgrade(&actor);
     drop(actor);
     assert_eq!(gc::collect(), 0);
-}
-
-/// X09: what is garbage when the thread ends is collected, with its finalizers.
-#[test]
-fn x09_a_thread_ends_with_live_cycles() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static DROPPED: AtomicUsize = AtomicUsize::new(0);
-    struct Sign;
-    impl Drop for Sign {
-        fn drop(&mut self) {
-            DROPPED.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    struct Member(RefCell<Vec<Cc<Member>>>, Untraced<Sign>);
-    trace!(Member { 0 });
-    std::thread::spawn(|| {
-        for _ in 0..10 {
-            let member = Cc::new(Member(RefCell::default(), Untraced(Sign)));
-            member.0.borrow_mut().push(member.clone());
-        }
-    })
-    .join()
-    .expect("ends");
-    assert_eq!(DROPPED.load(Ordering::SeqCst), 10);
-}
-
-/// X09: also when the collector was called before there was anything to collect.
-#[test]
-fn x09_a_collection_before_the_first_object() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static FINALIZED: AtomicUsize = AtomicUsize::new(0);
-    std::thread::spawn(|| {
-        gc::collect();
-        let actor = Actor::acting(0, |_| {
-            FINALIZED.fetch_add(1, Ordering::SeqCst);
-        });
-        actor.link(&actor);
-    })
-    .join()
-    .expect("ends");
-    assert_eq!(FINALIZED.load(Ordering::SeqCst), 1);
-}
-
-/// X09: a thread-local that is destroyed after everything of ours still holds handles.
-#[test]
-fn x09_late_drops_of_thread_locals() {
-    struct Late {
-        nodes: RefCell<Vec<Cc<Node>>>,
-        leaves: RefCell<Vec<Cc<String>>>,
-        weaks: RefCell<Vec<Weak<Node>>>,
-    }
-    impl Drop for Late {
-        fn drop(&mut self) {
-            // All of it works, whoever was destroyed before.
-            let new = Node::new(7);
-            new.link(&new);
-            drop(ring(5));
-            gc::collect();
-            assert_eq!(self.nodes.borrow()[0].id, 0);
-            self.weaks.borrow_mut().push(Cc::downgrade(&new));
-            let clone = self.nodes.borrow()[0].clone();
-            self.nodes.borrow_mut().push(clone);
-            assert!(self.leaves.borrow().iter().all(|leaf| leaf.len() == 5));
-            drop(Cc::new(String::from("late")));
-        }
-    }
-    thread_local! {
-        // Without an initialiser that runs: registered before anything of ours exists.
-        static EARLY: Late = const {
-            Late {
-                nodes: RefCell::new(Vec::new()),
-                leaves: RefCell::new(Vec::new()),
-                weaks: RefCell::new(Vec::new()),
-            }
-        };
-        static LATER: RefCell<Vec<Cc<Node>>> = const { RefCell::new(Vec::new()) };
-    }
-    for collect in [false, true] {
-        std::thread::spawn(move || {
-            EARLY.with(|early| {
-                let nodes = ring(1000);
-                early.leaves.borrow_mut().extend((0..1000).map(|_| Cc::new("leave".to_string())));
-                LATER.with_borrow_mut(|later| later.extend(nodes.iter().take(10).cloned()));
-                *early.nodes.borrow_mut() = nodes;
-                if collect {
-                    gc::collect();
-                }
-            });
-        })
-        .join()
-        .expect("ends in peace");
-    }
-}
-
-/// Handles of a thread that never had an object of its own with edges.
-#[test]
-fn x09_a_thread_with_leaves_only() {
-    thread_local!(static LEAF: RefCell<Option<Cc<Probe>>> = const { RefCell::new(None) });
-    std::thread::spawn(|| LEAF.set(Some(Cc::new(Drops::default().probe())))).join().expect("ends");
 }
