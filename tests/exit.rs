@@ -3,6 +3,8 @@
 //! What a child's objects say when they die is compared with what must be said. Nothing of libtest runs
 //! here, so that valgrind sees the program alone (`.ci/valgrind`).
 
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+
 use std::cell::{Cell, RefCell};
 use std::process::{Command, ExitCode};
 
