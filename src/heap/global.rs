@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use allocator_api2::alloc::{AllocError, Allocator};
 
+use super::check;
 use super::large;
 use super::poison;
 use super::pool::PoolRef;
@@ -78,7 +79,7 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
         // SAFETY: a live block lies in an arena.
         let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
         // SAFETY: the caller's block; a small pool has one record.
-        return unsafe { ThreadHeap::free(pool, place) };
+        return unsafe { ThreadHeap::free(pool, place, layout) };
     }
     // SAFETY: the caller's.
     unsafe { dealloc_other(place, layout) }
@@ -90,12 +91,12 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 unsafe fn dealloc_other(place: NonNull<u8>, layout: Layout) {
     if SizeClass::of_layout(layout.size(), layout.align()).is_none() {
         // SAFETY: the caller's block, above the largest class.
-        return unsafe { large::dealloc(place, layout.size(), layout.align()) };
+        return unsafe { large::dealloc(place, layout) };
     }
     // SAFETY: a live block lies in an arena.
     let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
     // SAFETY: the caller's block, and its pool's first record.
-    unsafe { ThreadHeap::free(pool, place) }
+    unsafe { ThreadHeap::free(pool, place, layout) }
 }
 
 fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
@@ -115,13 +116,16 @@ fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
 fn stays(old: Layout, new: usize) -> bool {
     let Some(class) = SizeClass::of_layout(old.size(), old.align()) else { return false };
     let size = class.size();
-    new <= size && (new >= old.size() || 4 * new > 3 * size)
+    new <= size && (new >= old.size() || 4 * new > 3 * size) && !check::is_full()
         || SizeClass::of_layout(new, old.align()) == Some(class)
 }
 
 /// # Safety
 /// As `GlobalAlloc::realloc`.
 unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
+    if check::is_full() {
+        check::live(place, old);
+    }
     if stays(old, new) {
         return Some(place);
     }
@@ -129,7 +133,7 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
         && SizeClass::of_layout(new, old.align()).is_none();
     if both_large {
         // SAFETY: the caller's block; both sizes are above the largest class.
-        let resized = unsafe { large::resize(place, old.size(), new, old.align()) };
+        let resized = unsafe { large::resize(place, old, new) };
         if resized.is_some() {
             return resized;
         }

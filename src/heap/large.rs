@@ -1,5 +1,6 @@
 //! Blocks above the largest class: runs of granules, and huge blocks with arenas of their own.
 
+use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use super::arena::{self, MAX_RUN};
@@ -12,7 +13,7 @@ use crate::base::config::GRANULE;
 const RUN_MAX: usize = MAX_RUN * GRANULE;
 
 /// Whether a layout needs a huge block; runs are aligned to a granule.
-fn is_huge(size: usize, align: usize) -> bool {
+pub(super) fn is_huge(size: usize, align: usize) -> bool {
     size > RUN_MAX || align > GRANULE
 }
 
@@ -41,14 +42,16 @@ pub(crate) fn alloc(size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
 ///
 /// # Safety
 /// `place` came from [`alloc`] with this size and alignment (or [`resize`]), and is the caller's.
-pub(crate) unsafe fn dealloc(place: NonNull<u8>, size: usize, align: usize) {
-    if is_huge(size, align) {
+pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
+    if is_huge(layout.size(), layout.align()) {
+        let mut arenas = arena::lock();
+        arenas.check_huge(place, layout);
         // SAFETY: the caller's huge block.
-        return unsafe { arena::lock().give_huge(place) };
+        return unsafe { arenas.give_huge(place) };
     }
     // SAFETY: the caller's block lies in an arena.
     let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
-    check::run(pool, place, size);
+    check::run(pool, place, layout);
     // SAFETY: who owns the run's only block holds it.
     let held = unsafe { pool.assume_held() };
     arena::lock().give_pool(held);
@@ -58,16 +61,21 @@ pub(crate) unsafe fn dealloc(place: NonNull<u8>, size: usize, align: usize) {
 ///
 /// # Safety
 /// As [`dealloc`]; both sizes are above the largest class.
-pub(crate) unsafe fn resize(
-    place: NonNull<u8>,
-    old: usize,
-    new: usize,
-    align: usize,
-) -> Option<NonNull<u8>> {
+pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> Option<NonNull<u8>> {
+    let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
-        // SAFETY: the caller's huge block.
-        (true, true) => unsafe { arena::lock().resize_huge(place, new, align) },
-        (false, false) if old.div_ceil(GRANULE) == new.div_ceil(GRANULE) => Some(place),
+        (true, true) => {
+            let mut arenas = arena::lock();
+            arenas.check_huge(place, layout);
+            // SAFETY: the caller's huge block.
+            unsafe { arenas.resize_huge(place, new, align) }
+        }
+        (false, false) if old.div_ceil(GRANULE) == new.div_ceil(GRANULE) => {
+            // SAFETY: the caller's block lies in an arena.
+            let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
+            check::run(pool, place, layout);
+            Some(place)
+        }
         _ => None,
     }
 }

@@ -37,6 +37,8 @@ mod thread;
 pub(crate) mod word;
 
 #[cfg(not(loom))]
+pub use check::{Checks, set_checks};
+#[cfg(not(loom))]
 pub use global::PoolAlloc;
 #[cfg(not(loom))]
 pub use stats::{ARENA_SIZE, ClassStats, Stats, allocated_blocks, stats};

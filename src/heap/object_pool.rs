@@ -436,7 +436,7 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
     // SAFETY: the link word is 8-aligned and the block is free from here on.
     let block = unsafe { BlockPtr::new(place) };
     let heap = ThreadHeap::current();
-    if pool.owner() != ptr::from_ref(heap).cast_mut() {
+    if pool.owner() != ptr::from_ref(heap).cast_mut() && pool.owner() != heap.checked_id() {
         // SAFETY: the block's pool is retired: its thread, this one, has ended.
         return unsafe { ends::free_retired(pool, block) };
     }

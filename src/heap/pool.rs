@@ -307,6 +307,7 @@ impl PoolRef {
         self.set_continuations(span, Kind::Continuation);
         pool.owner.store(owner, Ordering::Relaxed);
         pool.kind.store(shape.kind as u8, Ordering::Relaxed);
+        super::check::on_new_pool(self);
         Held(self)
     }
 
@@ -423,6 +424,22 @@ impl Held {
         pool.bias.store(u32::MAX, Ordering::Relaxed);
         debug_assert!(live <= carved, "{live} live of {carved}");
         (list, carved - live)
+    }
+
+    /// Hands out one of the free blocks that the holder has at hand, if there is one, as a list.
+    pub(crate) fn hand_out_one(self) -> (Option<BlockPtr>, usize) {
+        let pool = self.record();
+        let first = pool.local.get();
+        if let Some(first) = first {
+            // SAFETY: the block is in the pool's own list.
+            pool.local.set(unsafe { first.next() });
+            // SAFETY: as above.
+            unsafe { first.set_next(None) };
+            let live = self.pool().live();
+            pool.bias.store(0, Ordering::Relaxed);
+            pool.events.store(live as u32 + 1, Ordering::Relaxed);
+        }
+        (first, 1)
     }
 
     /// Takes back a list that was handed out and not used up.

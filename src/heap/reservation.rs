@@ -9,6 +9,9 @@
 //!   │ records of granules │ records of arenas │ side metadata │ trial counters │ arena │ arena │ …
 //! ```
 //!
+//! The records of addresses that are not ours read as zero, where address space allows: a pointer can be
+//! looked up before anybody asks whose it is. (`mlockall` should have `MCL_ONFAULT`, or it touches them all.)
+//!
 //! Metadata are committed with their arena and read as zero before that. Slots of arenas are never given
 //! back; those of huge blocks are, and are found again first fit.
 //!
@@ -20,8 +23,8 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits::align_up;
 use crate::base::config::{
-    ARENA, ARENA_RECORD, COUNTERS, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE, RECORD,
-    RESERVATION,
+    ADDRESSES, ARENA, ARENA_RECORD, COUNTERS, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE,
+    RECORD, RESERVATION,
 };
 use crate::os;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -187,9 +190,13 @@ impl Slots {
             return self.count > 0;
         }
         let mut length = RESERVATION;
+        let mut front = ADDRESSES / GRANULE * RECORD;
         while length >= MIN_RESERVATION {
-            if let Some(reserved) = os::reserve(length, ARENA) {
-                let start = reserved.as_ptr().expose_provenance();
+            if let Some(reserved) = os::reserve(front + length, ARENA) {
+                let start = reserved.as_ptr().expose_provenance() + front;
+                if front > 0 {
+                    show_foreign_records(reserved, front, length);
+                }
                 START.store(start, Ordering::Relaxed);
                 LENGTH.store(length, Ordering::Relaxed);
                 let (groups, counters) =
@@ -204,7 +211,11 @@ impl Slots {
                 self.mark(0, meta_slots(length), true);
                 return true;
             }
-            length /= 2;
+            if front > 0 {
+                front = 0;
+            } else {
+                length /= 2;
+            }
         }
         self.refused = true;
         false
@@ -245,6 +256,15 @@ impl Slots {
             self.lowest_free = first + run;
         }
     }
+}
+
+/// Makes the records of all addresses readable: those of lower ones stand in front of the reservation,
+/// those of higher ones after the records of ours, where the other metadata and arenas come to lie.
+fn show_foreign_records(reserved: NonNull<u8>, front: usize, length: usize) {
+    let above = ADDRESSES.saturating_sub(reserved.as_ptr() as usize + front) / GRANULE * RECORD;
+    let shown = align_up(above.max(meta_slots(length) * ARENA).min(length), PAGE);
+    // SAFETY: the range lies within the reservation that was just made.
+    unsafe { os::show(reserved, front + shown) };
 }
 
 /// Makes the metadata of the arena at `arena` accessible. Committing twice is harmless.

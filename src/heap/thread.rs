@@ -13,6 +13,7 @@
 //! # Orderings
 //! Relaxed: `left` has one writer, and statistics may read it late.
 
+use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
@@ -59,6 +60,8 @@ pub(crate) struct ThreadHeap {
     pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
     /// Object pools that are full, and those of large objects.
     pub(super) full_objects: Cell<Option<Held>>,
+    /// Whether everything is checked: see `check.rs`.
+    pub(super) checked: Cell<bool>,
     /// What the layers above keep here.
     pub(super) objects: super::object_pool::ObjectState,
     /// The next unused heap, and the next of all; under the lock of [`HEAPS`].
@@ -93,6 +96,7 @@ impl ThreadHeap {
             pools: [const { Cell::new(None) }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
             full_objects: Cell::new(None),
+            checked: Cell::new(false),
             objects: super::object_pool::ObjectState::new(),
             next_unused: Cell::new(None),
             next_made: Cell::new(None),
@@ -118,6 +122,24 @@ impl ThreadHeap {
     #[inline(always)]
     pub(super) fn id(&self) -> *mut ThreadHeap {
         ptr::from_ref(self).cast_mut()
+    }
+
+    /// What pools have as their owner when this heap holds them and is checked: no heap's address.
+    #[inline(always)]
+    pub(super) fn checked_id(&self) -> *mut ThreadHeap {
+        self.id().wrapping_byte_add(1)
+    }
+
+    /// What pools have as their owner that this heap takes over. Not to be asked under the arena lock.
+    #[inline]
+    pub(super) fn mark(&self) -> *mut ThreadHeap {
+        if self.is_checked() { self.checked_id() } else { self.id() }
+    }
+
+    /// Whether this heap holds a pool.
+    #[inline]
+    pub(super) fn holds(&self, pool: PoolRef) -> bool {
+        pool.owner() == self.id() || pool.owner() == self.checked_id()
     }
 
     /// Whether the heap is a thread's own, not one of the two static ones.
@@ -157,11 +179,11 @@ impl ThreadHeap {
     /// `place` is the start of a live raw block of a small or medium class, and the caller's.
     /// For medium classes `pool` is the pool's first record.
     #[inline(always)]
-    pub(crate) unsafe fn free(pool: PoolRef, place: NonNull<u8>) {
+    pub(crate) unsafe fn free(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
         let heap = ThreadHeap::current();
         if pool.owner() != heap.id() {
             // SAFETY: the caller's.
-            return unsafe { free_remote(pool, place) };
+            return unsafe { free_remote(pool, place, layout) };
         }
         poison::on_free(place, pool);
         // SAFETY: raw blocks have their link at the start and are 8-aligned.
@@ -170,8 +192,15 @@ impl ThreadHeap {
         let held = unsafe { pool.assume_held() };
         // SAFETY: the block is live, and the pool's.
         if unsafe { held.free(block) } {
-            heap.event(held);
+            heap.event_of_free(held, place, layout);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn event_of_free(&self, held: Held, place: NonNull<u8>, layout: Layout) {
+        check::raw_block(held.pool(), place, layout);
+        self.event(held);
     }
 
     #[cold]
@@ -193,8 +222,12 @@ impl ThreadHeap {
                 self.acquire(slot)?;
                 continue;
             };
-            let (list, count) = held.hand_out();
+            let one = slot < CLASSES && self.is_checked();
+            let (list, count) = if one { held.hand_out_one() } else { held.hand_out() };
             if let Some(first) = list {
+                if one {
+                    check::on_alloc(first.place());
+                }
                 if slot >= TRACED_SLOTS {
                     self.objects.note_recent(held.pool());
                 }
@@ -237,7 +270,7 @@ impl ThreadHeap {
     /// Gives up a raw pool that is in no list of this heap; keeps it if blocks came home meanwhile.
     pub(super) fn give_up(&self, held: Held) {
         if held.has_local() || !unhold_full(held) {
-            held.set_owner(self.id());
+            held.set_owner(self.mark());
             held.take_remote();
             self.keep(held);
         }
@@ -274,7 +307,7 @@ impl ThreadHeap {
         if let Some(pool) = REGISTRIES[slot].adopt() {
             // SAFETY: adopting makes the caller the holder.
             let held = unsafe { pool.assume_held() };
-            held.set_owner(self.id());
+            held.set_owner(self.mark());
             held.take_remote();
             held.link_first(&self.pools[slot]);
             return Some(());
@@ -284,7 +317,8 @@ impl ThreadHeap {
 
     fn acquire_fresh(&self, slot: usize) -> Option<()> {
         let (shape, span) = shape_of(slot);
-        let fresh = arena::lock().take_pool(span, shape, self.id())?;
+        let owner = self.mark();
+        let fresh = arena::lock().take_pool(span, shape, owner)?;
         poison::on_new_pool(fresh.held.pool().start(), span * GRANULE);
         fresh.held.link_first(&self.pools[slot]);
         Some(())
@@ -336,7 +370,7 @@ impl ThreadHeap {
         }
         // SAFETY: claiming makes the caller the holder.
         let held = unsafe { pool.assume_held() };
-        held.set_owner(self.id());
+        held.set_owner(self.mark());
         held.take_remote();
         self.keep(held);
     }
@@ -348,6 +382,28 @@ impl ThreadHeap {
             // SAFETY: the active list was handed out by the current pool.
             unsafe { current.hand_back(list, left) };
         }
+    }
+
+    /// Returns all active lists of the allocator's slots.
+    pub(super) fn return_lists(&self) {
+        for slot in 0..CLASSES {
+            self.hand_back(slot);
+            if let Some(current) = self.pools[slot].get() {
+                current.set_listed();
+            }
+        }
+    }
+
+    /// Calls `f` with every pool that this heap holds.
+    pub(super) fn for_each_held(&self, f: impl Fn(Held)) {
+        for list in self.pools.iter().chain([&self.full_objects]) {
+            let mut next = list.get();
+            while let Some(held) = next {
+                next = held.next();
+                f(held);
+            }
+        }
+        self.full.iter().flatten().filter_map(Cell::get).for_each(f);
     }
 
     /// Blocks in the active list of a slot; exact at rest.
@@ -413,7 +469,7 @@ pub(super) fn unhold_full(held: Held) -> bool {
 
 /// Takes `span` granules for one object of its own.
 pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<Held> {
-    let owner = if heap.is_dead() { RETIRED } else { heap.id() };
+    let owner = if heap.is_dead() { RETIRED } else { heap.mark() };
     let held = if span <= arena::MAX_RUN {
         arena::lock().take_pool(span, shape, owner)?.held
     } else {
@@ -431,8 +487,8 @@ pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<
 /// As [`ThreadHeap::free`]; a wrong pointer is noticed where it can be.
 #[cold]
 #[inline(never)]
-unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>) {
-    check::raw_block(pool, place);
+unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
+    check::raw_block(pool, place, layout);
     poison::on_free(place, pool);
     let heap = ThreadHeap::current();
     if heap.is_own() {
@@ -459,7 +515,10 @@ unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>) {
 unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
     // SAFETY: raw blocks have their link at the start and are 8-aligned.
     let block = unsafe { BlockPtr::new(place) };
-    if pool.owner() == heap.id() {
+    if heap.is_checked() {
+        check::on_free(pool, place);
+    }
+    if heap.holds(pool) {
         // SAFETY: the heap owns the pool.
         let held = unsafe { pool.assume_held() };
         // SAFETY: the caller's block.

@@ -3,6 +3,7 @@
 //! | verb | meaning | Unix (Windows alike) | elsewhere, Miri |
 //! |---|---|---|---|
 //! | [`reserve`] | address space without memory | `mmap(PROT_NONE)` | the System allocator |
+//! | [`show`] | readable, zero, without memory | `mprotect` | nothing |
 //! | [`commit`] | readable and writable, zero | `mprotect` | nothing |
 //! | [`purge`] | memory back, addresses stay, zero | `madvise(DONTNEED)` | a fill with zeroes |
 //! | [`release`] | addresses back | `munmap` | the System allocator |
@@ -32,7 +33,7 @@ pub(crate) mod thread_end;
 
 #[cfg(test)]
 use imp::unmap;
-pub(crate) use imp::{commit, map, purge, release, remap, reserve};
+pub(crate) use imp::{commit, map, purge, release, remap, reserve, show};
 
 /// Whether [`reserve`] takes address space only, so that a large reservation is free.
 pub(crate) const LAZY: bool = imp::LAZY;

@@ -53,6 +53,16 @@ fn exclude_from_core_dumps(start: NonNull<u8>, len: usize) {
 #[cfg(not(target_os = "linux"))]
 fn exclude_from_core_dumps(_start: NonNull<u8>, _len: usize) {}
 
+/// Makes reserved pages readable; they read as zero and take no memory. They can be committed later.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn show(start: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's reservation; more access rights invalidate nothing. Refused, it stays as
+    // it was: reading it ends the process without a word.
+    unsafe { libc::mprotect(start.as_ptr().cast(), len, libc::PROT_READ) };
+}
+
 /// Makes reserved pages readable and writable; they read as zero. False when memory is refused.
 ///
 /// # Safety

@@ -48,6 +48,12 @@ pub(crate) fn reserve(len: usize, align: usize) -> Option<NonNull<u8>> {
     None
 }
 
+/// Nobody looks at reserved pages here: `ADDRESSES` is 0.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn show(_start: NonNull<u8>, _len: usize) {}
+
 /// Makes reserved pages readable and writable; they read as zero. False when memory is refused.
 ///
 /// # Safety

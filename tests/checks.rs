@@ -1,0 +1,316 @@
+//! Mistakes of `unsafe` code that the heap notices: case X14 of `python.md`. Each is made in a process of
+//! its own, which must abort with a message that names the pointer, the class and both sizes.
+#![cfg(all(unix, not(sanitized)))]
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one mistake")]
+
+use std::alloc::{GlobalAlloc, Layout, System, alloc, dealloc, realloc};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::thread;
+
+use hoopsnake::heap::{Checks, set_checks};
+use hoopsnake::{Cc, PoolAlloc};
+
+#[global_allocator]
+static GLOBAL: PoolAlloc = PoolAlloc;
+
+/// Set in the process that makes the mistake: which checks it has.
+const CHILD: &str = "HOOPSNAKE_TEST_CHECKS";
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// Makes a mistake in a child under these checks, and compares its last words.
+fn must_abort(test: &str, checks: Checks, mistake: unsafe fn(), said: &[&str]) {
+    let name = format!("{checks:?}");
+    match std::env::var(CHILD) {
+        Ok(mine) if mine == name => {
+            set_checks(checks);
+            // SAFETY: wrong on purpose.
+            unsafe { mistake() };
+            return;
+        }
+        Ok(_) => return,
+        Err(_) => {}
+    }
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program)
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, &name)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let signal = output.status.signal();
+    assert_eq!(
+        signal,
+        Some(libc::SIGABRT),
+        "{test} under {name} checks: {:?}\n{text}",
+        output.status
+    );
+    let last = text.lines().find(|line| line.starts_with("hoopsnake: ")).unwrap_or_default();
+    assert!(last.contains("0x"), "no pointer: {last}");
+    for part in said {
+        assert!(last.contains(part), "{part:?} is missing in: {last}");
+    }
+}
+
+/// A test for each mistake: its name, the checks that notice it, its code, what is said.
+macro_rules! mistakes {
+    ($($(#[$doc:meta])* $name:ident: [$($checks:ident),+], $said:expr, $code:block)+) => {$(
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            unsafe fn mistake() $code
+            $(must_abort(stringify!($name), Checks::$checks, mistake, &$said);)+
+        }
+    )+};
+}
+
+mistakes! {
+    /// A vector's length for its capacity, say.
+    x14_dealloc_with_a_smaller_size: [Full],
+    ["dealloc or realloc of 0x", "with 90 bytes aligned to 8 (class 11, 96 bytes)", "a block of 104 bytes (class 12)"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100, 8)), layout(90, 8)) } }
+
+    x14_dealloc_with_a_larger_size: [Full], ["with 1000 bytes", "a block of 64 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(64, 8)), layout(1000, 8)) } }
+
+    x14_dealloc_with_another_alignment: [Full], ["aligned to 64 (class 15, 128 bytes)", "a block of 104 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100, 8)), layout(100, 64)) } }
+
+    x14_dealloc_of_a_medium_block: [Full], ["with 30000 bytes", "a block of 10240 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(10_000, 8)), layout(30_000, 8)) } }
+
+    x14_realloc_with_another_size: [Full], ["with 40 bytes", "a block of 104 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { realloc(alloc(layout(100, 8)), layout(40, 8), 48); } }
+
+    /// Always noticed: the block is another thread's.
+    x14_dealloc_on_another_thread: [Usual, Full], ["with 1000 bytes", "a block of 64 bytes"],
+    {
+        // SAFETY: wrong on purpose.
+        let place = unsafe { alloc(layout(64, 8)) } as usize;
+        // SAFETY: wrong on purpose.
+        let freed = thread::spawn(move || unsafe { dealloc(place as *mut u8, layout(1000, 8)) });
+        freed.join().unwrap();
+    }
+
+    /// Always noticed sooner or later: when the pool has a thing to do.
+    x14_dealloc_of_many: [Usual, Full], ["with 1000 bytes", "a block of 64 bytes"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let places: Vec<_> = (0..5000).map(|_| alloc(layout(64, 8))).collect();
+            places.into_iter().for_each(|place| dealloc(place, layout(1000, 8)));
+        }
+    }
+
+    dealloc_of_a_run_as_another: [Usual, Full], ["with 300000 bytes aligned to 8 (no class)", "a block of 131072 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100_000, 8)), layout(300_000, 8)) } }
+
+    dealloc_of_a_run_as_a_small_block: [Usual, Full], ["with 10 bytes", "a block of 131072 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100_000, 8)), layout(10, 8)) } }
+
+    dealloc_of_a_small_block_as_a_run: [Usual, Full], ["with 100000 bytes", "a block of 16 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(10, 8)), layout(100_000, 8)) } }
+
+    realloc_of_a_run_as_another: [Usual, Full], ["with 300000 bytes", "a block of 131072 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { realloc(alloc(layout(100_000, 8)), layout(300_000, 8), 310_000); } }
+
+    dealloc_of_a_huge_block_as_another: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8)) } }
+
+    realloc_of_a_huge_block_as_another: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { realloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8), 9_500_000); } }
+
+    second_free: [Full], ["a block of 104 bytes (class 12) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(100, 8));
+            dealloc(place, layout(100, 8));
+            dealloc(place, layout(100, 8));
+        }
+    }
+
+    second_free_of_eight_bytes: [Full], ["a block of 8 bytes (class 0) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let places = [alloc(layout(8, 8)), alloc(layout(8, 8)), alloc(layout(8, 8))];
+            dealloc(places[0], layout(8, 8));
+            dealloc(places[2], layout(8, 8));
+            dealloc(places[1], layout(8, 8));
+            dealloc(places[0], layout(8, 8));
+        }
+    }
+
+    second_free_on_another_thread: [Full], ["that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(100, 8));
+            dealloc(place, layout(100, 8));
+            let place = place as usize;
+            thread::spawn(move || dealloc(place as *mut u8, layout(100, 8))).join().unwrap();
+        }
+    }
+
+    second_free_of_a_run: [Usual, Full], ["with 100000 bytes", "no block is there"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(100_000, 8));
+            dealloc(place, layout(100_000, 8));
+            dealloc(place, layout(100_000, 8));
+        }
+    }
+
+    second_free_of_a_huge_block: [Usual, Full], ["with 5000000 bytes", "no block is there"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(5_000_000, 8));
+            dealloc(place, layout(5_000_000, 8));
+            dealloc(place, layout(5_000_000, 8));
+        }
+    }
+
+    realloc_of_a_freed_block: [Full], ["that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(100, 8));
+            dealloc(place, layout(100, 8));
+            realloc(place, layout(100, 8), 104);
+        }
+    }
+
+    dealloc_inside_a_block: [Full], ["it is 8 bytes into a block of 104 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100, 8)).add(8), layout(100, 8)) } }
+
+    dealloc_inside_a_run: [Usual, Full], ["it is 65536 bytes into a block of 131072 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100_000, 8)).add(65_536), layout(100_000, 8)) } }
+
+    dealloc_inside_a_huge_block: [Usual, Full], ["with 5000000 bytes", "no block is there"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(5_000_000, 8)).add(4096), layout(5_000_000, 8)) } }
+
+    dealloc_of_a_block_of_malloc: [Usual, Full], ["with 100 bytes", "this allocator did not hand it out"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(System.alloc(layout(100, 8)), layout(100, 8)) } }
+
+    dealloc_of_a_large_block_of_malloc: [Usual, Full], ["with 5000000 bytes", "this allocator did not hand it out"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(System.alloc(layout(5_000_000, 8)), layout(5_000_000, 8)) } }
+
+    dealloc_of_a_run_of_malloc: [Usual, Full], ["with 100000 bytes", "this allocator did not hand it out"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(System.alloc(layout(100_000, 8)), layout(100_000, 8)) } }
+
+    dealloc_of_a_local_variable: [Usual, Full], ["this allocator did not hand it out"],
+    {
+        let mut local = [0u64; 4];
+        // SAFETY: wrong on purpose.
+        unsafe { dealloc(black_box(local.as_mut_ptr()).cast(), layout(32, 8)) };
+    }
+
+    dealloc_of_a_static: [Usual, Full], ["this allocator did not hand it out"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc((&raw const GLOBAL).cast_mut().cast(), layout(32, 8)) } }
+
+    dealloc_of_a_dangling_pointer: [Usual, Full], ["of 0x8 with 32 bytes", "this allocator did not hand it out"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(black_box(8 as *mut u8), layout(32, 8)) } }
+
+    realloc_of_a_local_variable: [Full], ["this allocator did not hand it out"],
+    {
+        let mut local = [0u64; 4];
+        // SAFETY: wrong on purpose.
+        unsafe { realloc(black_box(local.as_mut_ptr()).cast(), layout(32, 8), 30) };
+    }
+
+    dealloc_of_a_counted_object: [Full], ["in a pool of counted objects"],
+    {
+        let object = Cc::new(7u64);
+        // SAFETY: wrong on purpose.
+        unsafe { dealloc((&raw const *object).cast_mut().cast(), layout(8, 8)) };
+    }
+}
+
+thread_local! {
+    static LATE: Cell<Option<Late>> = const { Cell::new(None) };
+}
+
+/// Allocates and frees when its thread ends.
+struct Late(Vec<u8>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.resize(5000, 1);
+        drop(black_box(self.0.clone()));
+    }
+}
+
+/// Correct programs run as before under full checks, also those that began without.
+#[test]
+fn correct_programs_pass_full_checks() {
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().unwrap();
+        let test = "correct_programs_pass_full_checks";
+        let child = Command::new(program).args([test, "--exact"]).env(CHILD, "correct").output();
+        let output = child.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        return;
+    }
+    let work = |round: usize| {
+        LATE.set(Some(Late(vec![1; 10])));
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        for n in 0..30_000 {
+            let mut bytes = vec![round as u8; 1 + (n * 7919 + round) % 3000];
+            bytes.truncate(bytes.len() - bytes.len() / 5);
+            bytes.shrink_to_fit();
+            kept.push(bytes);
+            if kept.len() > 300 {
+                kept.drain(..200);
+            }
+        }
+        let objects: Vec<_> = (0..2000u64).map(Cc::new).collect();
+        assert!(objects.iter().zip(0..).all(|(object, n)| **object == n));
+        kept
+    };
+    // What was allocated before, also by other threads, and shrunk in place, is freed under checks.
+    let before = work(0);
+    let elsewhere = thread::spawn(move || work(1)).join().unwrap();
+    thread::scope(|scope| {
+        let running = scope.spawn(move || (0..4).flat_map(work).collect::<Vec<_>>());
+        thread::sleep(std::time::Duration::from_millis(5));
+        set_checks(Checks::Full);
+        drop((before, elsewhere));
+        let threads: Vec<_> = (2..6).map(|round| scope.spawn(move || work(round))).collect();
+        for thread in threads {
+            drop(thread.join().unwrap());
+        }
+        drop(running.join().unwrap());
+    });
+    let stats = hoopsnake::heap::stats();
+    let parts = stats.allocated + stats.available + stats.unused_pools + stats.headers;
+    assert_eq!(parts + stats.quantization + stats.alignment, stats.total(), "{stats}");
+}
