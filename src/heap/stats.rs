@@ -49,8 +49,10 @@ pub struct Stats {
     pub arenas_highwater: usize,
     /// Pools that no thread holds because all their blocks are out, or listed for any thread to take.
     pub pools_unheld: usize,
-    /// Pools that are held by other threads than this one.
+    /// Pools that are held by other threads than this one, of all classes.
     pub pools_elsewhere: usize,
+    /// Bytes in free blocks of those pools: what this thread cannot have until they give it up.
+    pub available_elsewhere: usize,
     /// Bytes in blocks that are in use.
     pub allocated: usize,
     /// Bytes in free blocks of pools, carved or not.
@@ -79,6 +81,10 @@ pub struct ClassStats {
     pub available: usize,
     /// Bytes in blocks that are in use.
     pub bytes: usize,
+    /// Of the pools, those that other threads hold than the one that asked.
+    pub pools_elsewhere: usize,
+    /// Of the free blocks, those in pools that other threads hold.
+    pub available_elsewhere: usize,
 }
 
 impl Stats {
@@ -103,6 +109,7 @@ impl Stats {
             arenas_highwater: 0,
             pools_unheld: 0,
             pools_elsewhere: 0,
+            available_elsewhere: 0,
             allocated: 0,
             available: 0,
             unused_pools: 0,
@@ -116,13 +123,10 @@ impl Stats {
         stats
     }
 
-    fn count_pool(&mut self, pool: PoolRef) {
-        let here = core::ptr::from_ref(ThreadHeap::current()).cast_mut();
-        match pool.owner() {
-            owner if owner.is_null() => self.pools_unheld += usize::from(pool.kind() == Kind::Raw),
-            owner if owner != here => self.pools_elsewhere += 1,
-            _ => {}
-        }
+    fn count_pool(&mut self, pool: PoolRef, here: &ThreadHeap) {
+        let unheld = pool.owner().is_null();
+        let elsewhere = !unheld && !here.holds(pool);
+        self.pools_unheld += usize::from(unheld && pool.kind() == Kind::Raw);
         let extent = pool.extent();
         let size = pool.block_size();
         let capacity = pool.capacity();
@@ -132,12 +136,19 @@ impl Stats {
             Kind::Object => &mut self.objects,
             _ => &mut self.runs,
         };
+        let free = capacity - in_use;
         class.pools += 1;
         class.in_use += in_use;
-        class.available += capacity - in_use;
+        class.available += free;
         class.bytes += in_use * size;
+        if elsewhere {
+            class.pools_elsewhere += 1;
+            class.available_elsewhere += free;
+            self.pools_elsewhere += 1;
+            self.available_elsewhere += free * size;
+        }
         self.allocated += in_use * size;
-        self.available += (capacity - in_use) * size;
+        self.available += free * size;
         self.quantization += extent - capacity * size;
     }
 }
@@ -147,9 +158,10 @@ impl Stats {
 /// See [`Stats`].
 pub fn stats() -> Stats {
     let mut stats = Stats::new();
+    let here = ThreadHeap::current();
     let arenas = arena::lock();
-    arenas.for_each_pool(|pool| stats.count_pool(pool));
-    ThreadHeap::for_each(|heap| stats.subtract_active_lists(heap));
+    arenas.for_each_pool(|pool| stats.count_pool(pool, here));
+    ThreadHeap::for_each(|heap| stats.subtract_active_lists(heap, here));
     let huge = arenas.huge_totals();
     (stats.arenas, stats.arenas_highwater) = arenas.slot_counts();
     stats.huge.pools = huge.blocks;
@@ -164,7 +176,8 @@ pub fn stats() -> Stats {
 
 impl Stats {
     /// Blocks in a heap's active lists count as out with their pools; they are not in use.
-    fn subtract_active_lists(&mut self, heap: &ThreadHeap) {
+    fn subtract_active_lists(&mut self, heap: &ThreadHeap, here: &ThreadHeap) {
+        let elsewhere = !core::ptr::eq(heap, here);
         for slot in 0..LARGE_SLOT {
             let left = heap.left(slot);
             if left == 0 {
@@ -181,6 +194,10 @@ impl Stats {
             class.bytes -= left * size;
             self.allocated -= left * size;
             self.available += left * size;
+            if elsewhere {
+                class.available_elsewhere += left;
+                self.available_elsewhere += left * size;
+            }
         }
     }
 }
@@ -212,8 +229,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let max = self.classes[CLASSES - 1].block_size;
         writeln!(f, "Pooled block threshold = {max}, in {CLASSES} size classes.\n")?;
-        writeln!(f, "class    size   num pools   blocks in use  avail blocks")?;
-        writeln!(f, "-----    ----   ---------   -------------  ------------")?;
+        writeln!(f, "class    size   num pools   blocks in use  avail blocks  held elsewhere")?;
+        writeln!(f, "-----    ----   ---------   -------------  ------------  --------------")?;
         for (index, class) in self.classes.iter().enumerate().filter(|(_, class)| class.pools > 0) {
             row(f, &index.to_string(), &class.block_size.to_string(), class)?;
         }
@@ -230,6 +247,7 @@ impl fmt::Display for Stats {
         writeln!(f)?;
         sum(f, "# bytes in allocated blocks", self.allocated)?;
         sum(f, "# bytes in available blocks", self.available)?;
+        sum(f, "  of which other threads hold", self.available_elsewhere)?;
         let unused = format!("{} unused pools * {GRANULE} bytes", self.unused_pools / GRANULE);
         sum(f, &unused, self.unused_pools)?;
         sum(f, "# bytes lost to pool headers", self.headers)?;
@@ -242,7 +260,8 @@ impl fmt::Display for Stats {
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, size: &str, class: &ClassStats) -> fmt::Result {
     let (pools, used, free) = (class.pools, class.in_use, class.available);
-    writeln!(f, "{name:>5} {size:>7} {pools:>11} {used:>15} {free:>13}")
+    let elsewhere = class.available_elsewhere;
+    writeln!(f, "{name:>5} {size:>7} {pools:>11} {used:>15} {free:>13} {elsewhere:>15}")
 }
 
 /// A line of the lower table, with thousands separated as Python does.

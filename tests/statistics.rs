@@ -1,0 +1,162 @@
+//! Statistics at rest are exact, per class and with what other threads hold: case H15 of `python.md`, in a
+//! process that does nothing else.
+#![cfg(not(sanitized))]
+#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use hoopsnake::heap::{self, ClassStats, Stats};
+use hoopsnake::{Cc, PoolAlloc};
+
+#[global_allocator]
+static GLOBAL: PoolAlloc = PoolAlloc;
+
+/// Bytes of a granule, which is a pool of small blocks.
+const POOL: usize = 64 << 10;
+
+fn assert_adds_up(stats: &Stats) {
+    let parts = stats.allocated
+        + stats.available
+        + stats.unused_pools
+        + stats.headers
+        + stats.quantization
+        + stats.alignment;
+    assert_eq!(parts, stats.total(), "{stats}");
+    let classes = || stats.classes.iter().chain([&stats.objects, &stats.runs, &stats.huge]);
+    assert_eq!(classes().map(|class| class.bytes).sum::<usize>(), stats.allocated, "{stats}");
+    let elsewhere: usize = classes().map(|class| class.pools_elsewhere).sum();
+    assert_eq!(elsewhere, stats.pools_elsewhere, "{stats}");
+    for class in &stats.classes {
+        assert_eq!(class.bytes, class.in_use * class.block_size, "{stats}");
+        assert!(class.available_elsewhere <= class.available, "{stats}");
+    }
+}
+
+/// What the class of `size` bytes has now; everything adds up.
+fn class(size: usize) -> ClassStats {
+    let stats = heap::stats();
+    assert_adds_up(&stats);
+    *stats.classes.iter().find(|class| class.block_size >= size).unwrap()
+}
+
+/// A thread that allocates and frees blocks of `SIZE` bytes when it is told to.
+struct Worker<const SIZE: usize> {
+    orders: Sender<Order>,
+    done: Receiver<Vec<Box<[u8; SIZE]>>>,
+    thread: thread::JoinHandle<()>,
+}
+
+enum Order {
+    Alloc(usize),
+    Free(usize),
+    /// Hand over so many blocks.
+    Send(usize),
+}
+
+impl<const SIZE: usize> Worker<SIZE> {
+    fn start() -> Self {
+        let (orders, inbox) = channel();
+        let (outbox, done) = channel();
+        let thread = thread::spawn(move || {
+            let mut blocks: Vec<Box<[u8; SIZE]>> = Vec::with_capacity(10_000);
+            for order in inbox {
+                let mut sent = Vec::new();
+                match order {
+                    Order::Alloc(count) => blocks.extend((0..count).map(|_| Box::new([1; SIZE]))),
+                    Order::Free(count) => drop(blocks.drain(..count)),
+                    Order::Send(count) => sent = blocks.drain(..count).collect(),
+                }
+                outbox.send(sent).unwrap();
+            }
+        });
+        Worker { orders, done, thread }
+    }
+
+    /// Has an order carried out; the worker waits for the next one then.
+    fn order(&self, order: Order) -> Vec<Box<[u8; SIZE]>> {
+        self.orders.send(order).unwrap();
+        self.done.recv().unwrap()
+    }
+
+    fn end(self) {
+        drop(self.orders);
+        self.thread.join().unwrap();
+    }
+}
+
+/// Blocks of a size that nobody else has: every count is known.
+fn counts_are_exact<const SIZE: usize>() {
+    let before = class(SIZE);
+    assert_eq!((before.in_use, before.pools), (0, 0), "the class of {SIZE} bytes is free");
+    let pool = if SIZE <= 8 << 10 { POOL } else { 8 * POOL };
+    let capacity = pool / before.block_size;
+    let workers: Vec<_> = (0..3).map(|_| Worker::<SIZE>::start()).collect();
+    let expect = |in_use: usize| {
+        let now = class(SIZE);
+        assert_eq!(now.in_use, in_use, "in use");
+        assert_eq!(now.available, now.pools * capacity - in_use, "available");
+        assert_eq!(now.bytes, in_use * now.block_size);
+        now
+    };
+    for worker in &workers {
+        worker.order(Order::Alloc(1000));
+    }
+    let now = expect(3000);
+    assert!(now.pools_elsewhere > 0);
+    workers[0].order(Order::Free(401));
+    expect(2599);
+    // Freed here: the blocks go home to a thread that sleeps, and are counted at once.
+    let sent = workers[1].order(Order::Send(77));
+    let now = expect(2599);
+    assert_eq!(now.available_elsewhere, now.available, "none of these pools is this thread's");
+    drop(sent);
+    let now = expect(2522);
+    // A full pool of a worker may have become this thread's with the blocks that it freed.
+    let here = now.pools - now.pools_elsewhere;
+    assert!(now.available - now.available_elsewhere <= here * capacity);
+    let mine: Vec<_> = (0..100).map(|_| Box::new([2u8; SIZE])).collect();
+    let now = expect(2622);
+    assert!(now.pools > now.pools_elsewhere, "this thread has a pool of its own");
+    assert!(now.available_elsewhere < now.available);
+    drop(mine);
+    expect(2522);
+    workers.into_iter().for_each(Worker::end);
+    let now = expect(0);
+    assert_eq!(now.pools_elsewhere, 0);
+    assert_eq!(now.available_elsewhere, 0);
+    heap::trim();
+    assert_eq!(expect(0).pools, 0);
+}
+
+#[test]
+fn h15_statistics_are_exact_at_rest() {
+    // The test's own thread and the one that waits for it have what they need by now.
+    println!("{}", heap::stats());
+    counts_are_exact::<5_000>();
+    counts_are_exact::<1_777>();
+    counts_are_exact::<7_000>();
+    counts_are_exact::<30_000>();
+
+    // Large and huge blocks, and counted objects.
+    let before = heap::stats();
+    let run = vec![1u8; 200_000];
+    let huge = vec![1u8; 5_000_000];
+    let objects: Vec<Cc<[u64; 6]>> = Vec::with_capacity(70_000);
+    let after = heap::stats();
+    assert_adds_up(&after);
+    assert_eq!(after.runs.in_use, before.runs.in_use + 2);
+    assert_eq!(after.runs.bytes, before.runs.bytes + 4 * POOL + 9 * POOL, "560,000 bytes are 9");
+    assert_eq!(after.huge.in_use, before.huge.in_use + 1);
+    assert_eq!(after.huge.bytes, before.huge.bytes + 5_001_216);
+    drop((run, huge, objects));
+    let mut objects = Vec::with_capacity(5000);
+    let before = heap::stats();
+    objects.extend((0..5000).map(|n| Cc::new([n as u64; 6])));
+    let after = heap::stats();
+    assert_adds_up(&after);
+    assert_eq!(after.objects.in_use, before.objects.in_use + 5000);
+    assert_eq!(after.objects.bytes, before.objects.bytes + 5000 * 56);
+    assert_eq!(heap::allocated_blocks(), before.blocks_in_use() + 5000);
+    drop(objects);
+}
