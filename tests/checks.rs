@@ -64,6 +64,8 @@ macro_rules! mistakes {
         $(#[$doc])*
         #[test]
         fn $name() {
+            /// # Safety
+            /// Never sound: that is the point.
             unsafe fn mistake() $code
             $(must_abort(stringify!($name), Checks::$checks, mistake, &$said);)+
         }
@@ -91,7 +93,7 @@ mistakes! {
 
     x14_realloc_with_another_size: [Full], ["with 40 bytes", "a block of 104 bytes"],
     // SAFETY: wrong on purpose.
-    { unsafe { realloc(alloc(layout(100, 8)), layout(40, 8), 48); } }
+    { unsafe { _ = realloc(alloc(layout(100, 8)), layout(40, 8), 48); } }
 
     /// Always noticed: the block is another thread's.
     x14_dealloc_on_another_thread: [Usual, Full], ["with 1000 bytes", "a block of 64 bytes"],
@@ -127,7 +129,7 @@ mistakes! {
 
     realloc_of_a_run_as_another: [Usual, Full], ["with 300000 bytes", "a block of 131072 bytes"],
     // SAFETY: wrong on purpose.
-    { unsafe { realloc(alloc(layout(100_000, 8)), layout(300_000, 8), 310_000); } }
+    { unsafe { _ = realloc(alloc(layout(100_000, 8)), layout(300_000, 8), 310_000); } }
 
     dealloc_of_a_huge_block_as_another: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
     // SAFETY: wrong on purpose.
@@ -135,7 +137,7 @@ mistakes! {
 
     realloc_of_a_huge_block_as_another: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
     // SAFETY: wrong on purpose.
-    { unsafe { realloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8), 9_500_000); } }
+    { unsafe { _ = realloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8), 9_500_000); } }
 
     second_free: [Full], ["a block of 104 bytes (class 12) that is free already"],
     {
@@ -196,7 +198,7 @@ mistakes! {
         unsafe {
             let place = alloc(layout(100, 8));
             dealloc(place, layout(100, 8));
-            realloc(place, layout(100, 8), 104);
+            _ = realloc(place, layout(100, 8), 104);
         }
     }
 
@@ -243,7 +245,7 @@ mistakes! {
     {
         let mut local = [0u64; 4];
         // SAFETY: wrong on purpose.
-        unsafe { realloc(black_box(local.as_mut_ptr()).cast(), layout(32, 8), 30) };
+        unsafe { _ = realloc(black_box(local.as_mut_ptr()).cast(), layout(32, 8), 30) };
     }
 
     dealloc_of_a_counted_object: [Full], ["in a pool of counted objects"],

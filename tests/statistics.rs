@@ -1,7 +1,6 @@
 //! Statistics at rest are exact, per class and with what other threads hold: case H15 of `python.md`, in a
 //! process that does nothing else.
 #![cfg(not(sanitized))]
-#![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;

@@ -6,6 +6,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use super::Program;
 use crate::heap::{self, PoolAlloc};
@@ -27,7 +28,8 @@ const CHECKED: usize = 512;
 /// Plays the allocations that `data` encodes. Panics on the first wrong byte.
 pub fn run(data: &[u8]) {
     let mut program = Program::new(data);
-    let mut shadow = Shadow::default();
+    let world = World::default();
+    let mut shadow = Shadow::new(&world);
     while !program.is_over() {
         shadow.step(&mut program);
     }
@@ -35,26 +37,117 @@ pub fn run(data: &[u8]) {
     heap::check_invariants();
 }
 
-/// What the heap should hold.
+/// Plays random operations, `steps` of them on each of so many threads, which free each other's blocks.
+pub fn run_threads(threads: u64, steps: usize) {
+    let world = World::default();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let world = &world;
+            scope.spawn(move || soak(world, 0x9E37_79B9_7F4A_7C15 ^ (thread << 40), steps));
+        }
+    });
+    for parcel in &world.parcels {
+        let mut shadow = Shadow::new(&world);
+        shadow.live = core::mem::take(&mut parcel.lock().expect("no thread panicked"));
+        while shadow.free_one(0) {}
+    }
+    heap::check_invariants();
+}
+
+/// One thread of [`run_threads`].
+fn soak(world: &World, mut random: u64, steps: usize) {
+    let mut shadow = Shadow::new(world);
+    for step in 0..steps {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let bytes = random.to_le_bytes();
+        let mut program = Program::new(&bytes[1..]);
+        match bytes[0] {
+            _ if step % 100_000 == 99_999 => _ = heap::trim(),
+            _ if step % 20_000 == 19_999 => heap::check_invariants(),
+            _ if shadow.live.len() > 1000 => _ = shadow.free_one(program.below(1000)),
+            0 => shadow.alloc(Shadow::layout(&mut program), program.byte().is_multiple_of(2)),
+            1..=110 => shadow.alloc(Shadow::small_layout(&mut program), false),
+            111..=120 => shadow.alloc(Shadow::small_layout(&mut program), true),
+            121..=150 => shadow.realloc(&mut program, Shadow::small_layout),
+            151..=160 => shadow.exchange(&mut program),
+            _ => _ = shadow.free_one(program.below(shadow.live.len().max(1))),
+        }
+    }
+    while shadow.free_one(0) {}
+}
+
+/// What all threads of a run share.
 #[derive(Debug, Default)]
-struct Shadow {
+struct World {
+    /// Start and end of each live block, by the 4 MiB that it reaches into.
+    ranges: [Mutex<BTreeMap<usize, usize>>; 32],
+    /// Blocks on their way to other threads.
+    parcels: [Mutex<Vec<Block>>; 16],
+}
+
+impl World {
+    /// The maps that a range belongs to.
+    fn maps(
+        &self,
+        start: usize,
+        end: usize,
+    ) -> impl Iterator<Item = &Mutex<BTreeMap<usize, usize>>> {
+        let parts = (start >> 22)..=((end - 1) >> 22);
+        parts.take(self.ranges.len()).map(|part| &self.ranges[part % self.ranges.len()])
+    }
+
+    fn insert(&self, start: usize, end: usize) {
+        for map in self.maps(start, end) {
+            let mut map = map.lock().expect("no thread panicked");
+            let before = map.range(..end).next_back().map(|(&start, &end)| (start, end));
+            assert!(
+                before.is_none_or(|(_, end)| end <= start),
+                "{start:#x} to {end:#x}: {before:x?}"
+            );
+            map.insert(start, end);
+        }
+    }
+
+    fn remove(&self, start: usize, end: usize) {
+        for map in self.maps(start, end) {
+            let removed = map.lock().expect("no thread panicked").remove(&start);
+            assert_eq!(removed, Some(end), "the block at {start:#x}");
+        }
+    }
+}
+
+/// What the heap should hold for one thread.
+#[derive(Debug)]
+struct Shadow<'a> {
+    world: &'a World,
     live: Vec<Block>,
-    /// Start and end of each live block.
-    ranges: BTreeMap<usize, usize>,
     tag: u8,
 }
 
-impl Shadow {
+impl<'a> Shadow<'a> {
+    fn new(world: &'a World) -> Shadow<'a> {
+        Shadow { world, live: Vec::new(), tag: 0 }
+    }
+
     fn step(&mut self, program: &mut Program<'_>) {
         match program.byte() % 16 {
-            0..=5 => self.alloc(program, false),
-            6 => self.alloc(program, true),
+            0..=5 => self.alloc(Self::layout(program), false),
+            6 => self.alloc(Self::layout(program), true),
             7..=10 => _ = self.free_one(program.below(self.live.len().max(1))),
-            11..=12 => self.realloc(program),
+            11..=12 => self.realloc(program, Self::layout),
             13 => self.free_elsewhere(program),
             14 => _ = heap::trim(),
             _ => heap::check_invariants(),
         }
+    }
+
+    /// Small sizes, and small alignments.
+    fn small_layout(program: &mut Program<'_>) -> Layout {
+        let range = [64, 64, 300, 300, 600, 600, 3000, 12_000][usize::from(program.byte() % 8)];
+        let align = 1 << (program.byte() % 7);
+        Layout::from_size_align(program.below(range) + 1, align).expect("a few KiB")
     }
 
     /// Sizes of all orders of magnitude, and alignments that are mostly small.
@@ -74,8 +167,7 @@ impl Shadow {
         Layout::from_size_align(size + 1, align).expect("a few MiB")
     }
 
-    fn alloc(&mut self, program: &mut Program<'_>, zeroed: bool) {
-        let layout = Self::layout(program);
+    fn alloc(&mut self, layout: Layout, zeroed: bool) {
         // SAFETY: the size is not zero.
         let place = unsafe {
             if zeroed { PoolAlloc.alloc_zeroed(layout) } else { PoolAlloc.alloc(layout) }
@@ -95,9 +187,7 @@ impl Shadow {
     fn insert(&mut self, place: *mut u8, layout: Layout) {
         let start = place as usize;
         assert_eq!(start % layout.align(), 0, "{layout:?} at {place:p}");
-        let before = self.ranges.range(..start + layout.size()).next_back();
-        assert!(before.is_none_or(|(_, &end)| end <= start), "{layout:?} at {place:p} overlaps");
-        self.ranges.insert(start, start + layout.size());
+        self.world.insert(start, start + layout.size());
         self.tag = self.tag.wrapping_add(1);
         let block = Block { place, layout, tag: self.tag };
         for at in checked_bytes(layout.size()) {
@@ -112,7 +202,8 @@ impl Shadow {
             return None;
         }
         let block = self.live.swap_remove(index);
-        self.ranges.remove(&(block.place as usize));
+        let start = block.place as usize;
+        self.world.remove(start, start + block.layout.size());
         block.check(block.layout.size());
         Some(block)
     }
@@ -130,9 +221,21 @@ impl Shadow {
         });
     }
 
-    fn realloc(&mut self, program: &mut Program<'_>) {
+    /// Leaves some blocks to whoever comes next, and takes what was left.
+    fn exchange(&mut self, program: &mut Program<'_>) {
+        let parcel = &self.world.parcels[program.below(self.world.parcels.len())];
+        let given = self.live.split_off(self.live.len() - self.live.len().min(20));
+        let taken = core::mem::replace(&mut *parcel.lock().expect("no thread panicked"), given);
+        self.live.extend(taken);
+    }
+
+    fn realloc(
+        &mut self,
+        program: &mut Program<'_>,
+        layout: impl FnOnce(&mut Program<'_>) -> Layout,
+    ) {
         let index = program.below(self.live.len().max(1));
-        let new = Self::layout(program).size();
+        let new = layout(program).size();
         let Some(block) = self.remove(index) else { return };
         // SAFETY: the block is live; sizes are a few MiB at most.
         let place = unsafe { PoolAlloc.realloc(block.place, block.layout, new) };

@@ -172,7 +172,7 @@ impl ThreadHeap {
     #[inline]
     pub(super) fn is_checked(&self) -> bool {
         is_full() && {
-            if !self.checked.get() {
+            if self.is_own() && !self.checked.get() {
                 self.turn_checked();
             }
             true
@@ -203,7 +203,7 @@ pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
         && fits(pool, layout)
         && (!is_full() || has_its_class(pool, place, layout));
     if !sound {
-        wrong_block(pool, place, layout);
+        wrong_block(place, layout);
     }
 }
 
@@ -232,7 +232,7 @@ pub(super) fn run(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
         && pool.start() == place
         && pool.block_size() == layout.size().next_multiple_of(GRANULE);
     if !is_run {
-        wrong_block(pool, place, layout);
+        wrong_block(place, layout);
     }
 }
 
@@ -249,8 +249,7 @@ impl arena::Arenas {
             0
         };
         if found == 0 {
-            // SAFETY: the records of all addresses can be read.
-            wrong_block(unsafe { PoolRef::of_granule(addr) }, place, layout);
+            wrong_block(place, layout);
         }
         if found < size || found > size.next_multiple_of(PAGE) + size / 8 {
             mistake(place, layout, format_args!("it is a huge block of {found} bytes"));
@@ -280,14 +279,13 @@ pub(super) fn live(place: NonNull<u8>, layout: Layout) {
 // What is said ------------------------------------------------------------------------------------
 
 #[cold]
-fn wrong_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) -> ! {
+fn wrong_block(place: NonNull<u8>, layout: Layout) -> ! {
     let addr = place.as_ptr() as usize;
     if !is_ours(addr) {
         mistake(place, layout, format_args!("this allocator did not hand it out"));
     }
-    // SAFETY: the address is ours, so its granule has a record.
-    let pool =
-        if pool.kind() == Kind::Continuation { unsafe { PoolRef::of_any(addr) } } else { pool };
+    // SAFETY: the address is ours, so its granule has a record; only inside a pool is it another's.
+    let pool = unsafe { PoolRef::of_any(addr) };
     let (size, offset) = (pool.block_size(), addr - pool.start().as_ptr() as usize);
     match pool.kind() {
         Kind::Raw if pool.block_index(offset).is_some() => {
@@ -333,11 +331,6 @@ fn mistake(place: NonNull<u8>, layout: Layout, found: fmt::Arguments<'_>) -> ! {
             "dealloc or realloc of {place:p} with {size} bytes aligned to {align} (no class), but {found}"
         )),
     }
-}
-
-/// A block cannot be freed for want of memory for a heap.
-pub(super) fn no_memory_for_heap() -> ! {
-    abort(format_args!("no memory for the heap of a thread that has ended"))
 }
 
 /// The invariants, asserted: for tests and fuzzing.

@@ -3,7 +3,7 @@
 //! A thread that allocates gets a heap: one that an ended thread left, or a new one. At the thread's end
 //! (`os::thread_end`) the heap gives up all its pools: empty ones go to the arenas, raw ones with live
 //! blocks to the registry or to the next freer, those of counted objects are retired. Destructors that
-//! run even later find [`DEAD`](super::thread): they share one heap behind a lock.
+//! run even later find [`DEAD`](super::thread): they allocate from one heap behind a lock.
 //!
 //! # Orderings
 //! Relaxed, as in `pool.rs`: `left` has one writer, and heaps change hands under a lock.
@@ -137,8 +137,8 @@ impl ThreadHeap {
     }
 }
 
-/// Gives up a pool for good: its thread ends.
-fn abandon(held: Held) {
+/// Gives up a pool for good: its thread ends, or has no heap.
+pub(super) fn abandon(held: Held) {
     loop {
         held.take_remote();
         let pool = held.pool();

@@ -111,13 +111,23 @@ fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
     Some(place)
 }
 
-/// Whether a block of `old` bytes can stay where it is for `new` bytes: it fits, and shrinking leaves
-/// it more than three quarters full (pymalloc's rule).
-fn stays(old: Layout, new: usize) -> bool {
+/// Whether a block can stay where it is for `new` bytes: it fits, and shrinking leaves it more than three
+/// quarters full (pymalloc's rule) of what it is, which may be more than its layout's class after other
+/// shrinking. A block of a larger pool never becomes small: `dealloc` finds the record of a small one by
+/// its granule alone.
+///
+/// # Safety
+/// `place` is a live block of layout `old`.
+unsafe fn stays(place: NonNull<u8>, old: Layout, new: usize) -> bool {
     let Some(class) = SizeClass::of_layout(old.size(), old.align()) else { return false };
-    let size = class.size();
-    new <= size && (new >= old.size() || 4 * new > 3 * size) && !check::is_full()
-        || SizeClass::of_layout(new, old.align()) == Some(class)
+    if new >= old.size() {
+        return new <= class.size();
+    }
+    // SAFETY: a live block lies in an arena.
+    let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
+    let keeps_its_kind = is_small(old) || new > SMALL_MAX;
+    4 * new > 3 * pool.block_size() && keeps_its_kind && !check::is_full()
+        || SizeClass::of_layout(new, old.align()).is_some_and(|class| class.index() == pool.slot())
 }
 
 /// # Safety
@@ -126,7 +136,8 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
     if check::is_full() {
         check::live(place, old);
     }
-    if stays(old, new) {
+    // SAFETY: the caller's block.
+    if unsafe { stays(place, old, new) } {
         return Some(place);
     }
     let both_large = SizeClass::of_layout(old.size(), old.align()).is_none()

@@ -23,8 +23,8 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits::align_up;
 use crate::base::config::{
-    ADDRESSES, ARENA, ARENA_RECORD, COUNTERS, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION, PAGE,
-    RECORD, RESERVATION,
+    ADDRESSES, ARENA, ARENA_RECORD, COUNTERS, GRANULE, GRANULES, GROUP, GROUPS, MIN_RESERVATION,
+    PAGE, RECORD, RESERVATION,
 };
 use crate::os;
 use crate::sync::atomic::{AtomicUsize, Ordering};

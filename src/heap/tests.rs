@@ -4,6 +4,8 @@
     reason = "each block is one life of an allocation"
 )]
 
+mod refused;
+
 use super::PoolAlloc;
 use core::alloc::{GlobalAlloc, Layout};
 
@@ -242,6 +244,18 @@ fn random_programs_agree_with_the_shadow_map() {
         let program: Vec<u8> = (0..3000).map(|_| random.next() as u8).collect();
         crate::checkers::heap_ops::run(&program);
     }
+}
+
+/// Operations of a run over all threads: `HOOPSNAKE_HEAP_STEPS`, or few enough for every day.
+fn steps() -> usize {
+    let usual = if cfg!(debug_assertions) { 300_000 } else { 4_000_000 };
+    std::env::var("HOOPSNAKE_HEAP_STEPS").map_or(usual, |steps| steps.parse().expect("a number"))
+}
+
+/// X13: eight threads against one shadow map. The full size is a hundred million operations.
+#[test]
+fn x13_eight_threads_agree_with_the_shadow_map() {
+    crate::checkers::heap_ops::run_threads(8, steps() / 8);
 }
 
 /// A large object's pool leaves the recent list with it, and stays while pools are held.

@@ -20,7 +20,7 @@ use core::ptr::{self, NonNull};
 use super::arena;
 use super::block::BlockPtr;
 use super::check;
-use super::ends::{RETIRED, with_last_resort};
+use super::ends::{RETIRED, abandon, with_last_resort};
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
@@ -364,12 +364,7 @@ impl ThreadHeap {
     }
 
     /// Another thread's push made this heap the holder of a pool.
-    fn claimed(&self, pool: PoolRef, listed: bool) {
-        if listed {
-            REGISTRIES[pool.slot()].unlink_claimed(pool);
-        }
-        // SAFETY: claiming makes the caller the holder.
-        let held = unsafe { pool.assume_held() };
+    fn claimed(&self, held: Held) {
         held.set_owner(self.mark());
         held.take_remote();
         self.keep(held);
@@ -490,28 +485,19 @@ pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<
 unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     check::raw_block(pool, place, layout);
     poison::on_free(place, pool);
-    let heap = ThreadHeap::current();
-    if heap.is_own() {
-        // SAFETY: the caller's.
-        return unsafe { push_for(heap, pool, place) };
+    let mut heap = ThreadHeap::current();
+    if !heap.is_own() && !heap.is_dead() {
+        heap = ThreadHeap::create().unwrap_or(heap);
     }
-    if !heap.is_dead()
-        && let Some(heap) = ThreadHeap::create()
-    {
-        // SAFETY: the caller's.
-        return unsafe { push_for(heap, pool, place) };
-    }
-    with_last_resort(|heap| match heap {
-        // SAFETY: the caller's; the lock makes this thread the heap's.
-        Some(heap) => unsafe { push_for(heap, pool, place) },
-        None => check::no_memory_for_heap(),
-    });
+    // SAFETY: the caller's.
+    unsafe { push_for(heap, pool, place) };
 }
 
-/// Frees a block on behalf of a heap: locally when it owns the pool, else through the pool word.
+/// Frees a block on behalf of a heap: locally when it owns the pool, else through the pool word. A thread
+/// without a heap (it has ended, or there is no memory for one) gives up at once what it claims.
 ///
 /// # Safety
-/// As [`ThreadHeap::free`]; the caller has the right to `heap`.
+/// As [`ThreadHeap::free`]; `heap` is this thread's.
 unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
     // SAFETY: raw blocks have their link at the start and are 8-aligned.
     let block = unsafe { BlockPtr::new(place) };
@@ -530,6 +516,13 @@ unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
     // SAFETY: the caller's block.
     match unsafe { pool.push_remote(block) } {
         Pushed::Away => {}
-        Pushed::Claimed { listed } => heap.claimed(pool, listed),
+        Pushed::Claimed { listed } => {
+            if listed {
+                REGISTRIES[pool.slot()].unlink_claimed(pool);
+            }
+            // SAFETY: claiming makes the caller the holder.
+            let held = unsafe { pool.assume_held() };
+            if heap.is_own() { heap.claimed(held) } else { abandon(held) }
+        }
     }
 }

@@ -31,9 +31,14 @@ use fallback as imp;
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
+pub(crate) use imp::{purge, release, show};
+
 #[cfg(test)]
 use imp::unmap;
-pub(crate) use imp::{commit, map, purge, release, remap, reserve, show};
+#[cfg(not(test))]
+pub(crate) use imp::{commit, map, remap, reserve};
+#[cfg(test)]
+pub(crate) use tests::failing::{self, commit, map, remap, reserve};
 
 /// Whether [`reserve`] takes address space only, so that a large reservation is free.
 pub(crate) const LAZY: bool = imp::LAZY;
@@ -41,6 +46,8 @@ pub(crate) const LAZY: bool = imp::LAZY;
 #[cfg(test)]
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one life of a mapping")]
 mod tests {
+    pub(crate) mod failing;
+
     use super::*;
     use crate::base::config::PAGE;
 
