@@ -36,14 +36,13 @@ struct Slots(Vec<AtomicU64>);
 #[derive(Default)]
 struct Blocks {
     free: Vec<Entry>,
-    /// One table per length, plain and keyed in the same memory.
-    tables: [usize; 5],
 }
 
 /// What the model made, at addresses that stay.
 #[expect(clippy::vec_box, reason = "tables and readers have the addresses")]
 struct Made {
     nodes: Vec<Box<Node>>,
+    /// One table per length, plain and keyed in the same memory.
     slots: Vec<Box<Slots>>,
 }
 
@@ -62,11 +61,9 @@ impl Model {
     fn new(hash: fn(u64) -> u64, keyed: bool) -> Self {
         let first = slots(table::MIN_LOG2);
         let base = &raw const *first as usize;
-        let mut blocks = Blocks::default();
-        blocks.tables[table::MIN_LOG2 as usize] = base;
         Self {
             view: View::new(Table::new(base, table::MIN_LOG2, false)),
-            shard: Shard::new(blocks),
+            shard: Shard::new(Blocks::default()),
             hash,
             keyed,
             made: Mutex::new(Made { nodes: Vec::new(), slots: vec![first] }),
@@ -135,11 +132,12 @@ impl Model {
 
     fn release(&self, entry: Entry) {
         if self.header(entry).count.decrement() {
-            table::unlink(self, entry, |blocks| {
+            let gone = table::bury(self, entry, |blocks| {
                 // SAFETY: dead, unlinked and owned; loom would report a reader.
                 self.node(entry).key.with_mut(|key| unsafe { *key = NO_KEY });
                 blocks.free.push(entry);
             });
+            assert!(!gone, "the shard is open");
         }
     }
 
@@ -190,14 +188,14 @@ impl Space for Model {
         self.keyed.then(|| keyed_home(self.key(entry)))
     }
 
-    fn table(&self, blocks: &mut Blocks, _hash: u64, log2: u32, keyed: bool) -> Option<Table> {
-        let base = &mut blocks.tables[log2 as usize];
-        if *base == 0 {
-            let made = slots(log2);
-            *base = &raw const *made as usize;
-            self.made.lock().unwrap().slots.push(made);
+    fn table(&self, _hash: u64, log2: u32, keyed: bool) -> Option<Table> {
+        let mut made = self.made.lock().unwrap();
+        let length = 1 << log2;
+        if !made.slots.iter().any(|slots| slots.0.len() == length) {
+            made.slots.push(slots(log2));
         }
-        Some(Table::new(*base, log2, keyed))
+        let table = made.slots.iter().find(|slots| slots.0.len() == length)?;
+        Some(Table::new(&raw const **table as usize, log2, keyed))
     }
 
     fn clear(&self, table: Table) {

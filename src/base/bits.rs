@@ -9,6 +9,18 @@ pub(crate) const fn align_up(n: usize, align: usize) -> usize {
     n.wrapping_add(align - 1) & !(align - 1)
 }
 
+/// Asks for the cache line at an address that will be used soon; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch<T>(place: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint, which faults at no address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = place;
+}
+
 /// A word with its lowest `n` bits set; `n` may be the word's width.
 #[inline(always)]
 pub(crate) const fn low_bits(n: usize) -> u64 {

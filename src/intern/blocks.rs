@@ -1,32 +1,37 @@
-//! The memory of entries: blocks of one geometry for ever, in runs that belong to one shard.
+//! The memory of entries: blocks of one geometry for ever, in pages that belong to one shard.
 //!
 //! ```text
 //! region  4 MiB, aligned, of one interner:   | heads of runs | run 1 | run 2 | …
-//! run     64 KiB of blocks of one size class; pages of 4 KiB are purged and carved again
+//! run     sixteen pages of 4 KiB, of one shard and size class; no block spans two pages
 //! starter a run cut into spans of 512 bytes, one for each class of a shard that begins
 //! ```
 //!
 //! An entry finds its region, and so its interner, by masking its address. The heads of runs lie
 //! together in the region's first page, not in the runs: heads 64 KiB apart would share one cache set.
 //!
+//! A page's free blocks are on a list of its own. A class hands out the blocks of one page at a time:
+//! the *active* list, or, of a *fresh* page, which reads as zeroes, what is *carved* next. Those count
+//! as out. A page *opens*, for its free blocks to be handed out, when an eighth of its blocks are free
+//! again, and when all are free its memory can go back: it is fresh again.
+//!
 //! # Invariants
 //! - A block keeps its place and size for ever, and so does its count word, which is zero unless the
 //!   block is a live entry. A reader with an old slot never sees anything else as a count.
 //! - A free block is linked through its hash word. A page without live entries reads the same
-//!   before and after a purge to such a reader; its blocks leave the free list first, and the page
-//!   is carved again later. Addresses are never given back while the interner lives.
+//!   before and after a purge to such a reader. Addresses are never given back while the interner
+//!   lives.
 //! - All of a shard's blocks are touched under its lock. Starter spans are never purged.
+//! - Of a page: blocks out + blocks on its list = blocks. A run is listed if a page is open or fresh.
 
 use super::entry::Header;
-use super::interner::Interner;
+use super::interner::{Interner, SHARDS};
+use crate::base::bits::prefetch;
 use crate::base::config::PAGE;
 use crate::os;
 use core::ptr::{NonNull, null_mut};
 
 /// The largest block; larger contents lie behind a block.
 pub(super) const MAX_BLOCK: usize = 1024;
-/// Size classes: multiples of 8 to 128, then eight to each doubling.
-pub(super) const CLASSES: usize = class_of(MAX_BLOCK) + 1;
 
 const RUN: usize = 64 << 10;
 const REGION: usize = if os::LAZY { 4 << 20 } else { 4 * RUN };
@@ -35,60 +40,95 @@ const RUN_PAGES: usize = RUN / PAGE;
 const STARTER: usize = 512;
 /// The largest block that a starter span is worth for.
 const STARTER_BLOCK: usize = 128;
-/// Free bytes of a class and shard below which pages are not looked for.
-const MIN_RECLAIM: usize = 8 << 10;
+/// The class in the head of a run that is cut into starter spans.
+const SPANS: u8 = u8::MAX;
+/// Whether memory is given back while the interner lives. Readers may look at it at any time: a purge
+/// must not take it away for a moment, as it does on Windows, nor fill it with plain writes.
+const PURGES: bool = os::LAZY && !cfg!(windows);
+/// log2 of the lengths that tables can have, at most.
+const LEVELS: usize = 32;
+/// What the tables of a level are aligned to.
+const HUGE_PAGE: usize = 2 << 20;
+/// The end of a page's list.
+const NONE: u16 = u16::MAX;
 
 const _: () = assert!(REGION / RUN * size_of::<RunHead>() <= PAGE);
 
+/// Size classes: multiples of 8 to 128, then what fills a page, in multiples of 16.
+const SIZES: [u16; 30] = [
+    24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 224, 256, 288,
+    336, 368, 400, 448, 512, 576, 672, 816, 1024,
+];
+/// How many there are.
+pub(super) const CLASSES: usize = SIZES.len();
+
+/// The class for each size, in steps of 8.
+const CLASS_OF: [u8; MAX_BLOCK / 8 + 1] = {
+    let mut table = [0; MAX_BLOCK / 8 + 1];
+    let (mut at, mut class) = (0, 0);
+    while at < table.len() {
+        if at * 8 > SIZES[class] as usize {
+            class += 1;
+        }
+        table[at] = class as u8;
+        at += 1;
+    }
+    table
+};
+
 /// The class of the smallest blocks that hold `size` bytes, a header and contents.
 pub(super) const fn class_of(size: usize) -> usize {
-    debug_assert!(size <= MAX_BLOCK);
-    if size <= 24 {
-        0
-    } else if size <= 128 {
-        size.div_ceil(8) - 3
-    } else {
-        let log2 = (size - 1).ilog2() as usize;
-        let eighth = (size - 1 - (1 << log2)) >> (log2 - 3);
-        14 + (log2 - 7) * 8 + eighth
-    }
+    CLASS_OF[size.div_ceil(8)] as usize
 }
 
 /// The size of the blocks of a class.
-pub(super) const fn block_size(class: usize) -> usize {
-    if class < 14 {
-        (class + 3) * 8
-    } else {
-        let log2 = 7 + (class - 14) / 8;
-        (1 << log2) + (((class - 14) % 8 + 1) << (log2 - 3))
-    }
+const fn block_size(class: usize) -> usize {
+    SIZES[class] as usize
+}
+
+/// The bytes of one table.
+const fn table_bytes(log2: u32) -> usize {
+    8 << log2
+}
+
+/// The blocks of a page.
+const fn blocks_in_page(size: usize) -> usize {
+    PAGE / size
 }
 
 /// What a region begins with.
 #[repr(C, align(64))]
 struct RegionHead {
     interner: *const Interner,
+    /// The region before, if any.
+    before: *mut u8,
 }
 
-/// What is known of one run, in the slot of its number in the region's first page.
+/// What is known of one run, in the slot of its number in the region's first page. All zero is a run
+/// whose blocks are all out.
 #[repr(C, align(64))]
 struct RunHead {
-    /// The next run of the class and shard.
+    /// The next run in the list of the class and shard.
     next: *mut RunHead,
-    /// Whether shards share the run, in spans.
-    starter: bool,
-    /// Pages that wait to be carved again.
+    /// Where the list of each page's free blocks begins, in eights of bytes, or [`NONE`].
+    first: [u16; RUN_PAGES],
+    /// Blocks of each page that are not on its list.
+    out: [u8; RUN_PAGES],
+    /// Pages whose free blocks may be handed out.
+    open: u16,
+    /// Pages to be carved from the start.
+    fresh: u16,
+    /// Those of them that were in use before.
     purged: u16,
-    /// Pages that the current reclaim purges.
-    purging: u16,
-    /// Pages into which a free block of the page before reaches.
-    reached: u16,
-    /// Free blocks that start in each page.
-    free: [u8; RUN_PAGES],
+    class: u8,
+    listed: bool,
 }
+
+const _: () = assert!(size_of::<RunHead>() == 64);
 
 impl RunHead {
     /// The head of the run that `block` lies in.
+    #[inline(always)]
     fn of(block: NonNull<Header>) -> NonNull<Self> {
         let address = block.addr().get();
         let number = address % REGION / RUN;
@@ -97,12 +137,28 @@ impl RunHead {
         unsafe { block.cast::<u8>().sub(offset) }.cast()
     }
 
-    /// The run's first byte.
-    fn base(head: NonNull<Self>) -> NonNull<u8> {
+    /// The first byte of a page of the run.
+    fn page(head: NonNull<Self>, page: usize) -> NonNull<u8> {
         let offset = head.addr().get() % REGION;
         let number = offset / size_of::<Self>();
         // SAFETY: run `number` lies that far behind its head, in the same region.
-        unsafe { head.cast::<u8>().add(number * RUN - offset) }
+        unsafe { head.cast::<u8>().add(number * RUN + page * PAGE - offset) }
+    }
+
+    /// The list of a page, as it is linked.
+    fn list(head: NonNull<Self>, page: usize) -> *mut Header {
+        // SAFETY: the caller holds the lock of the run's shard.
+        match unsafe { head.as_ref() }.first[page] {
+            NONE => null_mut(),
+            // SAFETY: a block of the page begins there.
+            eighths => unsafe { Self::page(head, page).add(eighths as usize * 8) }.as_ptr().cast(),
+        }
+    }
+
+    /// Pages that are open and have no block out.
+    fn empty(&self) -> u16 {
+        (0..RUN_PAGES).filter(|&page| self.out[page] == 0).fold(0, |all, page| all | 1 << page)
+            & self.open
     }
 }
 
@@ -112,18 +168,39 @@ impl RunHead {
 /// `entry` is an entry of an interner that is not unmapped for as long as `'a`.
 #[inline]
 pub(super) unsafe fn interner_of<'a>(entry: NonNull<Header>) -> &'a Interner {
+    // SAFETY: the caller's promise.
+    let interner = unsafe { interner_ptr_of(entry) };
+    // SAFETY: it is the address of the entry's interner, which stays mapped.
+    unsafe { interner.as_ref() }
+}
+
+/// As [`interner_of`], for those whose call may be the interner's end.
+///
+/// # Safety
+/// `entry` is an entry of an interner that is mapped now.
+#[inline]
+pub(super) unsafe fn interner_ptr_of(entry: NonNull<Header>) -> NonNull<Interner> {
     let offset = entry.addr().get() % REGION;
     // SAFETY: an entry lies in a region, whose head is at its aligned start.
     let head = unsafe { entry.cast::<u8>().sub(offset) }.cast::<RegionHead>();
     // SAFETY: the head was written before the region's first entry was made.
     let interner = unsafe { (*head.as_ptr()).interner };
-    // SAFETY: it is the address of the entry's interner.
-    unsafe { &*interner }
+    // SAFETY: no interner is at null.
+    unsafe { NonNull::new_unchecked(interner.cast_mut()) }
 }
 
-/// The regions of an interner.
+/// The large tables of one length, of all shards side by side.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    tables: *mut u8,
+    /// Shards that use theirs.
+    users: usize,
+}
+
+/// What shards of an interner share: regions, and the memory of large tables.
 #[derive(Debug)]
 pub(super) struct Regions {
+    levels: [Level; LEVELS],
     region: *mut u8,
     /// Number of the next run in the region; the end at first.
     next_run: usize,
@@ -138,6 +215,7 @@ impl Regions {
     /// No region yet.
     pub(super) const fn new() -> Self {
         Self {
+            levels: [Level { tables: null_mut(), users: 0 }; LEVELS],
             region: null_mut(),
             next_run: REGION / RUN,
             starter: null_mut(),
@@ -154,8 +232,9 @@ impl Regions {
                 unsafe { os::release(region, REGION, REGION) };
                 return None;
             }
+            let head = RegionHead { interner, before: self.region };
             // SAFETY: the first page is writable and nobody else knows of it.
-            unsafe { region.cast::<RegionHead>().write(RegionHead { interner }) };
+            unsafe { region.cast::<RegionHead>().write(head) };
             self.region = region.as_ptr();
             self.next_run = 1;
         }
@@ -167,16 +246,75 @@ impl Regions {
             return None;
         }
         self.next_run += 1;
-        // Its head is zero: no page is purged and nothing is counted.
         Some(RunHead::of(base.cast()))
+    }
+
+    /// The memory of a shard's large table, zeroed; [`leave_table`](Self::leave_table) undoes it.
+    ///
+    /// The tables of all shards lie together, since all grow at about the same time: so they fill huge
+    /// pages, where the system has them. One table's slots are used at random, and 4 KiB pages would
+    /// cost a walk of the page table each.
+    pub(super) fn enter_table(&mut self, log2: u32, number: usize) -> Option<NonNull<u8>> {
+        let bytes = table_bytes(log2);
+        let level = self.levels.get_mut(log2 as usize)?;
+        if level.tables.is_null() {
+            let len = bytes * SHARDS;
+            let align = len.min(HUGE_PAGE);
+            let tables = os::reserve(len, align)?;
+            // SAFETY: all of the reservation just made.
+            if !unsafe { os::commit(tables, len) } {
+                // SAFETY: nobody else knows of the reservation.
+                unsafe { os::release(tables, len, align) };
+                return None;
+            }
+            // SAFETY: as above.
+            unsafe { os::prefer_huge_pages(tables, len) };
+            level.tables = tables.as_ptr();
+        }
+        level.users += 1;
+        // SAFETY: the shard's part of the level.
+        NonNull::new(unsafe { level.tables.add(number * bytes) })
+    }
+
+    /// A shard has left its large table, and emptied it.
+    pub(super) fn leave_table(&mut self, log2: u32) {
+        let level = &mut self.levels[log2 as usize];
+        level.users -= 1;
+        if level.users == 0
+            && PURGES
+            && let Some(tables) = NonNull::new(level.tables)
+        {
+            // SAFETY: committed by `enter_table`; readers that still probe it see zeroes as before.
+            unsafe { os::purge(tables, table_bytes(log2) * SHARDS) };
+        }
+    }
+
+    /// Gives all regions and tables back.
+    ///
+    /// # Safety
+    /// Nobody uses an entry or a table of the interner any more.
+    pub(super) unsafe fn release(&mut self) {
+        for (log2, level) in self.levels.iter_mut().enumerate() {
+            let len = table_bytes(log2 as u32) * SHARDS;
+            if let Some(tables) = NonNull::new(core::mem::replace(&mut level.tables, null_mut())) {
+                // SAFETY: reserved like this by `enter_table`; nobody uses it any more.
+                unsafe { os::release(tables, len, len.min(HUGE_PAGE)) };
+            }
+        }
+        while let Some(region) = NonNull::new(self.region) {
+            // SAFETY: a region begins with its head.
+            self.region = unsafe { (*region.as_ptr().cast::<RegionHead>()).before };
+            // SAFETY: reserved like this by `run`; nobody uses it any more.
+            unsafe { os::release(region, REGION, REGION) };
+        }
     }
 
     fn starter(&mut self, interner: *const Interner) -> Option<NonNull<u8>> {
         if self.starter == self.starter_end {
             let head = self.run(interner)?;
             // SAFETY: the run is new; nobody else writes its head.
-            unsafe { (*head.as_ptr()).starter = true };
-            self.starter = RunHead::base(head).as_ptr();
+            unsafe { (*head.as_ptr()).class = SPANS };
+            self.starter = RunHead::page(head, 0).as_ptr();
             // SAFETY: one past the end of the run.
             self.starter_end = unsafe { self.starter.add(RUN) };
         }
@@ -190,49 +328,75 @@ impl Regions {
 /// The blocks of one class of a shard. All zero is a class without blocks.
 #[derive(Debug)]
 struct Class {
+    /// The active list. Blocks of the starter span are always on it when they are free.
     free: *mut Header,
     /// What is carved next, and where that ends.
     next: *mut u8,
     end: *mut u8,
-    runs: *mut RunHead,
+    /// Runs with open or fresh pages.
+    listed: *mut RunHead,
+    /// Entries.
     live: usize,
-    free_blocks: usize,
-    /// Free blocks that the last reclaim left, and live ones.
-    kept: usize,
-    lived: usize,
-    purged_pages: usize,
+    /// Pages that are not fresh.
+    pages: usize,
+    /// Those of them that are open and have no block out.
+    empty: usize,
+    /// Pages that were purged and are fresh.
+    purged: usize,
+    /// Whether a purged page was carved again: then one empty page is kept.
+    breathes: bool,
 }
 
-/// The entries and large tables of one shard, used under its lock. All zero is an empty one.
+/// The entries of one shard, used under its lock. All zero is an empty one.
 #[derive(Debug)]
 pub struct ShardMemory {
     classes: [Class; CLASSES],
-    /// The tables that do not lie with the interner, by log2 of their length.
-    pub(super) tables: [*mut u8; 32],
+}
+
+/// Bytes of the entries of a shard, or of all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BlockBytes {
+    /// Of blocks that are entries.
+    pub(super) live: usize,
+    /// Of pages that are in use, starter spans left out.
+    pub(super) pages: usize,
+    /// Of pages that were given back.
+    pub(super) purged: usize,
+}
+
+impl BlockBytes {
+    /// Adds those of another shard.
+    pub(super) fn add(&mut self, other: Self) {
+        self.live += other.live;
+        self.pages += other.pages;
+        self.purged += other.purged;
+    }
 }
 
 impl ShardMemory {
     /// A block of `class`, its count zero and its contents anything.
+    #[inline]
     pub(super) fn allocate(
         &mut self,
         class: usize,
         interner: &Interner,
     ) -> Option<NonNull<Header>> {
         let size = block_size(class);
-        let class = &mut self.classes[class];
-        if let Some(block) = NonNull::new(class.free) {
-            class.free = link_of(block);
-            class.free_blocks -= 1;
-            class.live += 1;
-            return Some(block);
-        }
-        if class.next == class.end && !class.refill(size, interner) {
+        let blocks = &mut self.classes[class];
+        if blocks.free.is_null() && blocks.next == blocks.end && !blocks.refill(class, interner) {
             return None;
         }
-        let block = NonNull::new(class.next.cast());
+        blocks.live += 1;
+        if let Some(block) = NonNull::new(blocks.free) {
+            blocks.free = link_of(block);
+            prefetch(blocks.free);
+            return Some(block);
+        }
+        let block = NonNull::new(blocks.next.cast());
         // SAFETY: `refill` leaves room for a whole number of blocks, at least one.
-        class.next = unsafe { class.next.add(size) };
-        class.live += 1;
+        blocks.next = unsafe { blocks.next.add(size) };
+        // With many shards and classes the next block is in no cache when its turn comes.
+        prefetch(blocks.next);
         block
     }
 
@@ -240,52 +404,42 @@ impl ShardMemory {
     ///
     /// # Safety
     /// The block is of this shard and class, its count is zero, and nobody owns it any more.
+    #[inline]
     pub(super) unsafe fn free(&mut self, block: NonNull<Header>, class: usize) {
-        let size = block_size(class);
-        let class = &mut self.classes[class];
-        set_link(block, class.free);
-        class.free = block.as_ptr();
-        class.free_blocks += 1;
-        class.live -= 1;
-        if class.may_reclaim(size) {
-            class.reclaim(size);
+        let blocks = &mut self.classes[class];
+        blocks.live -= 1;
+        blocks.put(block, block_size(class));
+        if blocks.live == 0 && blocks.pages > 0 && !blocks.breathes {
+            blocks.put_all_back(block_size(class));
         }
-    }
-}
-
-#[cfg(any(test, fuzzing))]
-impl ShardMemory {
-    /// Whether each class keeps its rules: free blocks are dead, on no purged page, and as many as
-    /// are counted, like the purged pages. The shard's lock is held.
-    ///
-    /// # Panics
-    /// If not.
-    pub(super) fn check_invariants(&self) {
-        for class in &self.classes {
-            let (mut block, mut free) = (class.free, 0);
-            while let Some(listed) = NonNull::new(block) {
-                // SAFETY: a free block is mapped.
-                let header = unsafe { listed.as_ref() };
-                assert_eq!(header.count.get(), Some(0), "a free block lives");
-                // SAFETY: heads are readable; those of starters do not change.
-                let head = unsafe { RunHead::of(listed).as_ref() };
-                let page = listed.addr().get() % RUN / PAGE;
-                assert_eq!(head.purged >> page & 1, 0, "a free block on purged page {page}");
-                block = link_of(listed);
-                free += 1;
-            }
-            assert_eq!(free, class.free_blocks, "blocks on the free list and counted");
-            assert_eq!(class.count_purged(), class.purged_pages, "pages purged and counted");
+        if blocks.empty > blocks.pages / 4 + usize::from(blocks.breathes) {
+            blocks.purge();
         }
     }
 
-    /// Pages that were given back and not carved again.
-    pub(super) fn purged_pages(&self) -> usize {
-        self.classes.iter().map(|class| class.purged_pages).sum()
+    /// Gives all memory back that can go.
+    pub(super) fn trim(&mut self) {
+        for (class, blocks) in self.classes.iter_mut().enumerate() {
+            blocks.put_all_back(block_size(class));
+            blocks.purge();
+            blocks.breathes = false;
+        }
+    }
+
+    /// How much memory the entries have.
+    pub(super) fn bytes(&self) -> BlockBytes {
+        let mut sum = BlockBytes::default();
+        for (class, blocks) in self.classes.iter().enumerate() {
+            sum.live += blocks.live * block_size(class);
+            sum.pages += blocks.pages * PAGE;
+            sum.purged += blocks.purged * PAGE;
+        }
+        sum
     }
 }
 
 /// The next free block.
+#[inline(always)]
 fn link_of(block: NonNull<Header>) -> *mut Header {
     // SAFETY: a free block is mapped.
     let header = unsafe { block.as_ref() };
@@ -294,6 +448,7 @@ fn link_of(block: NonNull<Header>) -> *mut Header {
     core::ptr::with_exposed_provenance_mut(hash as usize)
 }
 
+#[inline(always)]
 fn set_link(block: NonNull<Header>, next: *mut Header) {
     // SAFETY: a free block is mapped.
     let header = unsafe { block.as_ref() };
@@ -302,178 +457,228 @@ fn set_link(block: NonNull<Header>, next: *mut Header) {
 }
 
 impl Class {
-    /// Finds something to carve.
+    /// Puts a free block on its page's list, and opens the page when it is time.
+    #[inline]
+    fn put(&mut self, block: NonNull<Header>, size: usize) {
+        let run = RunHead::of(block);
+        let page = block.addr().get() % RUN / PAGE;
+        // SAFETY: heads of this shard's runs are used under its lock only; the class of a run of
+        // spans is written once, before the first block is handed out.
+        if unsafe { (*run.as_ptr()).class } == SPANS {
+            set_link(block, self.free);
+            self.free = block.as_ptr();
+            return;
+        }
+        set_link(block, RunHead::list(run, page));
+        // SAFETY: not a run of spans, so the head is this shard's.
+        let head = unsafe { &mut *run.as_ptr() };
+        head.first[page] = (block.addr().get() % PAGE / 8) as u16;
+        head.out[page] -= 1;
+        let out = usize::from(head.out[page]);
+        if head.open >> page & 1 == 0 {
+            let blocks = blocks_in_page(size);
+            if blocks - out < blocks.div_ceil(8) {
+                return;
+            }
+            head.open |= 1 << page;
+            self.list(run);
+        }
+        if out == 0 {
+            self.empty += 1;
+        }
+    }
+
+    /// Puts a run on the list, unless it is there.
+    fn list(&mut self, run: NonNull<RunHead>) {
+        // SAFETY: the run is this shard's, whose lock is held.
+        let head = unsafe { &mut *run.as_ptr() };
+        if !head.listed {
+            head.listed = true;
+            head.next = self.listed;
+            self.listed = run.as_ptr();
+        }
+    }
+
+    /// Finds something to hand out: an open page, a fresh one, or a new run.
     #[cold]
-    fn refill(&mut self, size: usize, interner: &Interner) -> bool {
-        if self.purged_pages > 0 {
-            self.carve_again(size);
+    fn refill(&mut self, class: usize, interner: &Interner) -> bool {
+        if let Some(run) = NonNull::new(self.listed) {
+            self.open_page(run, block_size(class));
             return true;
         }
         let mut regions = interner.regions();
-        if self.next.is_null() && size <= STARTER_BLOCK {
+        if self.next.is_null() && block_size(class) <= STARTER_BLOCK {
             let Some(span) = regions.starter(interner) else { return false };
-            self.carve(span, 0, STARTER / size, size);
+            self.carve(span, STARTER, block_size(class));
             return true;
         }
         let Some(run) = regions.run(interner) else { return false };
         // SAFETY: the run is new and this shard's.
-        unsafe { (*run.as_ptr()).next = self.runs };
-        self.runs = run.as_ptr();
-        self.carve(RunHead::base(run), 0, RUN / size, size);
+        let head = unsafe { &mut *run.as_ptr() };
+        head.class = class as u8;
+        head.first = [NONE; RUN_PAGES];
+        head.fresh = u16::MAX;
+        self.list(run);
+        self.open_page(run, block_size(class));
         true
     }
 
-    /// Will carve the blocks numbered `first..last` behind `base`.
-    fn carve(&mut self, base: NonNull<u8>, first: usize, last: usize, size: usize) {
-        debug_assert!(first < last, "{first}..{last} of {size} bytes");
-        // SAFETY: the caller's blocks lie in one run.
-        self.next = unsafe { base.add(first * size) }.as_ptr();
-        // SAFETY: as above.
-        self.end = unsafe { base.add(last * size) }.as_ptr();
+    /// Hands out a page of the first run in the list; the class has nothing else.
+    fn open_page(&mut self, run: NonNull<RunHead>, size: usize) {
+        // SAFETY: the run is this shard's, whose lock is held.
+        let head = unsafe { &mut *run.as_ptr() };
+        let page = (if head.open == 0 { head.fresh } else { head.open }).trailing_zeros() as usize;
+        let bit = 1 << page;
+        if head.open & bit == 0 {
+            if head.purged & bit != 0 {
+                self.purged -= 1;
+                self.breathes = true;
+            }
+            head.fresh &= !bit;
+            head.purged &= !bit;
+            self.pages += 1;
+            self.carve(RunHead::page(run, page), PAGE, size);
+        } else {
+            self.free = RunHead::list(run, page);
+            head.first[page] = NONE;
+            head.open &= !bit;
+            self.empty -= usize::from(head.out[page] == 0);
+        }
+        head.out[page] = blocks_in_page(size) as u8;
+        if head.open | head.fresh == 0 {
+            self.listed = head.next;
+            head.listed = false;
+        }
+    }
+
+    /// Will carve the blocks of `bytes` bytes from `start` on.
+    fn carve(&mut self, start: NonNull<u8>, bytes: usize, size: usize) {
+        self.next = start.as_ptr();
+        // SAFETY: in the page or span that begins at `start`.
+        self.end = unsafe { start.add(bytes / size * size) }.as_ptr();
+    }
+
+    /// Takes back what is handed out next, so that the page can go.
+    #[cold]
+    fn put_all_back(&mut self, size: usize) {
+        let mut block = core::mem::replace(&mut self.free, null_mut());
+        while let Some(free) = NonNull::new(block) {
+            block = link_of(free);
+            self.put(free, size);
+        }
+        // What was never carved reads as zeroes: a dead block, but for the link.
+        while self.next != self.end {
+            if let Some(free) = NonNull::new(self.next.cast()) {
+                self.put(free, size);
+            }
+            // SAFETY: a whole number of blocks is left.
+            self.next = unsafe { self.next.add(size) };
+        }
     }
 
     fn runs(&self) -> impl Iterator<Item = NonNull<RunHead>> + use<> {
         // SAFETY: the list is of this shard's runs, whose lock is held.
-        core::iter::successors(NonNull::new(self.runs), |run| unsafe {
+        core::iter::successors(NonNull::new(self.listed), |run| unsafe {
             NonNull::new((*run.as_ptr()).next)
         })
     }
 
-    #[cfg(any(test, fuzzing))]
-    fn count_purged(&self) -> usize {
-        // SAFETY: heads of this shard's runs are used under its lock only.
-        let purged = |run: NonNull<RunHead>| unsafe { (*run.as_ptr()).purged };
-        self.runs().map(|run| purged(run).count_ones() as usize).sum()
-    }
-
-    /// Takes up one purged page; there is one.
-    fn carve_again(&mut self, size: usize) {
-        for run in self.runs() {
-            // SAFETY: heads of this shard's runs are used under its lock only.
-            let head = unsafe { &mut *run.as_ptr() };
-            if head.purged != 0 {
-                let page = head.purged.trailing_zeros() as usize;
-                head.purged &= head.purged - 1;
-                self.purged_pages -= 1;
-                let (first, last) = starting_in(page, size);
-                self.carve(RunHead::base(run), first, last, size);
-                return;
-            }
-        }
-        debug_assert!(false, "{} purged pages, none found", self.purged_pages);
-    }
-
-    /// Whether looking for pages is worth a walk over the free list: most blocks are free, and since
-    /// the last walk their number doubled; or an eighth of those that lived then is left, whose pages
-    /// may be free now.
-    fn may_reclaim(&self, size: usize) -> bool {
-        let enough = MIN_RECLAIM.div_ceil(size);
-        let doubled = self.free_blocks >= enough + 2 * self.kept && self.free_blocks >= self.live;
-        doubled || (self.free_blocks >= enough && self.live * 8 < self.lived)
-    }
-
-    /// Gives the pages that only free blocks touch back to the system.
+    /// Gives the memory of empty pages back.
     #[cold]
-    fn reclaim(&mut self, size: usize) {
+    fn purge(&mut self) {
         for run in self.runs() {
-            // SAFETY: heads of this shard's runs are used under its lock only.
+            // SAFETY: the run is this shard's, whose lock is held.
             let head = unsafe { &mut *run.as_ptr() };
-            head.free = [0; RUN_PAGES];
-            head.reached = head.purged << 1;
-        }
-        self.tally(size);
-        let pages: u32 = self.runs().map(|run| choose(run, size)).sum();
-        self.purged_pages += pages as usize;
-        if pages > 0 {
-            self.drop_chosen();
-            self.runs().for_each(purge);
-        }
-        self.kept = self.free_blocks;
-        self.lived = self.live;
-    }
-
-    /// Counts the free blocks of each page.
-    fn tally(&self, size: usize) {
-        let mut block = self.free;
-        while let Some(free) = NonNull::new(block) {
-            let head = RunHead::of(free);
-            // SAFETY: `starter` is written once, before the run's first block is handed out.
-            if !unsafe { (*head.as_ptr()).starter } {
-                // SAFETY: not a starter, so the head is this shard's.
-                let head = unsafe { &mut *head.as_ptr() };
-                let offset = free.addr().get() % RUN;
-                let (page, last) = (offset / PAGE, (offset + size - 1) / PAGE);
-                head.free[page] += 1;
-                if last != page {
-                    head.reached |= 1 << last;
-                }
+            let empty = head.empty();
+            purge_pages(run, empty);
+            head.open &= !empty;
+            head.fresh |= empty;
+            head.purged |= empty;
+            for page in (0..RUN_PAGES).filter(|page| empty >> page & 1 == 1) {
+                head.first[page] = NONE;
             }
-            block = link_of(free);
+            let count = empty.count_ones() as usize;
+            self.pages -= count;
+            self.purged += count;
         }
+        self.empty = 0;
     }
-
-    /// Takes the blocks of chosen pages off the free list.
-    fn drop_chosen(&mut self) {
-        let (mut block, mut kept, mut count) = (self.free, null_mut(), 0);
-        while let Some(free) = NonNull::new(block) {
-            block = link_of(free);
-            let head = RunHead::of(free);
-            // SAFETY: `starter` is constant while blocks are out; `purging` of a starter is never
-            // written, and of any other run under the lock that is held.
-            let purging = unsafe { (*head.as_ptr()).purging };
-            if purging >> (free.addr().get() % RUN / PAGE) & 1 == 0 {
-                set_link(free, kept);
-                kept = free.as_ptr();
-                count += 1;
-            }
-        }
-        self.free = kept;
-        self.free_blocks = count;
-    }
-}
-
-/// The numbers of the blocks that start in a page of a run.
-const fn starting_in(page: usize, size: usize) -> (usize, usize) {
-    let (first, last) = ((page * PAGE).div_ceil(size), ((page + 1) * PAGE).div_ceil(size));
-    let blocks = RUN / size;
-    (first, if last < blocks { last } else { blocks })
-}
-
-/// Chooses the pages of a run that only free blocks touch; returns how many.
-fn choose(run: NonNull<RunHead>, size: usize) -> u32 {
-    // SAFETY: heads of a shard's runs are used under its lock only, which the caller holds.
-    let head = unsafe { &mut *run.as_ptr() };
-    head.purging = 0;
-    for page in 0..RUN_PAGES {
-        let (first, last) = starting_in(page, size);
-        let all_free = head.free[page] as usize == last - first;
-        let reached_by_none = (page * PAGE).is_multiple_of(size) || head.reached >> page & 1 == 1;
-        if all_free && reached_by_none && head.purged >> page & 1 == 0 {
-            head.purging |= 1 << page;
-        }
-    }
-    head.purging.count_ones()
 }
 
 /// Purges the chosen pages of a run.
-fn purge(run: NonNull<RunHead>) {
-    let base = RunHead::base(run);
-    // SAFETY: heads of a shard's runs are used under its lock only, which the caller holds.
-    let head = unsafe { &mut *run.as_ptr() };
-    head.purged |= head.purging;
-    let mut left = u32::from(core::mem::take(&mut head.purging));
+fn purge_pages(run: NonNull<RunHead>, chosen: u16) {
+    if !PURGES {
+        return;
+    }
+    let mut left = u32::from(chosen);
     while left != 0 {
         let first = left.trailing_zeros();
         let pages = (left >> first).trailing_ones();
-        // SAFETY: the page lies in the run.
-        let start = unsafe { base.add(first as usize * PAGE) };
-        // Elsewhere a purge is a fill with zeroes, under the eyes of readers and for nothing.
-        if os::LAZY {
-            // SAFETY: committed pages of our reservation, in which no block is live or listed.
-            unsafe { os::purge(start, pages as usize * PAGE) };
-        }
+        let start = RunHead::page(run, first as usize);
+        // SAFETY: committed pages of our reservation, in which no block is live or active.
+        unsafe { os::purge(start, pages as usize * PAGE) };
         left &= !(((1 << pages) - 1) << first);
     }
+}
+
+#[cfg(any(test, fuzzing))]
+impl ShardMemory {
+    /// Whether each class keeps its rules: free blocks are dead and as many as are counted, in the
+    /// pages of listed runs; empty and purged pages are as many as are counted. The shard's lock is
+    /// held.
+    ///
+    /// # Panics
+    /// If not.
+    pub(super) fn check_invariants(&self) {
+        for (class, blocks) in self.classes.iter().enumerate() {
+            let (mut empty, mut purged) = (0, 0);
+            for run in blocks.runs() {
+                // SAFETY: the run is this shard's, whose lock is held.
+                let head = unsafe { run.as_ref() };
+                assert!(head.listed && head.open | head.fresh != 0, "listed for nothing");
+                assert_eq!(usize::from(head.class), class);
+                assert!(head.open & head.fresh == 0 && head.purged & !head.fresh == 0);
+                (0..RUN_PAGES).for_each(|page| check_page(run, page, block_size(class)));
+                empty += head.empty().count_ones() as usize;
+                purged += head.purged.count_ones() as usize;
+            }
+            count_dead(blocks.free);
+            assert_eq!((empty, purged), (blocks.empty, blocks.purged), "pages and counts");
+        }
+    }
+}
+
+/// Checks one page of a listed run.
+#[cfg(any(test, fuzzing))]
+fn check_page(run: NonNull<RunHead>, page: usize, size: usize) {
+    // SAFETY: the run is of the shard whose lock the caller holds.
+    let head = unsafe { run.as_ref() };
+    let free = count_dead(RunHead::list(run, page));
+    if head.fresh >> page & 1 == 1 {
+        assert_eq!(free, 0, "free blocks on a fresh page");
+        return;
+    }
+    let blocks = blocks_in_page(size);
+    assert_eq!(free + usize::from(head.out[page]), blocks, "blocks on the list and out");
+    assert_eq!(
+        head.open >> page & 1 == 1,
+        free >= blocks.div_ceil(8),
+        "open when an eighth is free"
+    );
+}
+
+/// How many blocks a list has, all of which must be dead.
+#[cfg(any(test, fuzzing))]
+fn count_dead(mut list: *mut Header) -> usize {
+    let mut count = 0;
+    while let Some(block) = NonNull::new(list) {
+        // SAFETY: a free block is mapped.
+        let header = unsafe { block.as_ref() };
+        assert_eq!(header.count.get(), Some(0), "a free block lives");
+        list = link_of(block);
+        count += 1;
+    }
+    count
 }
 
 #[cfg(test)]
@@ -486,8 +691,6 @@ mod tests {
             let class = class_of(size);
             let block = block_size(class);
             assert!(class < CLASSES && block >= size, "{size} in {block}");
-            let waste = (size.next_power_of_two() / 8).max(7);
-            assert!(class == 0 || block - size <= waste, "{size} in {block}");
             assert!(class == 0 || block_size(class - 1) < size, "{size} in {block}");
             assert_eq!(class_of(block), class);
             // Values aligned to 16 are rounded up, to more than a header, before they choose.
@@ -498,17 +701,12 @@ mod tests {
     }
 
     #[test]
-    fn each_block_starts_in_one_page() {
+    fn pages_are_nearly_filled() {
         for class in 0..CLASSES {
-            let size = block_size(class);
-            let mut expected = 0;
-            for page in 0..RUN_PAGES {
-                let (first, last) = starting_in(page, size);
-                assert_eq!(first, expected);
-                assert!(first < last && last - first <= usize::from(u8::MAX));
-                expected = last;
-            }
-            assert_eq!(expected, RUN / size);
+            let blocks = blocks_in_page(block_size(class));
+            assert!(blocks <= usize::from(u8::MAX));
+            let rest = PAGE - blocks * block_size(class);
+            assert!(rest <= PAGE / 32, "{rest} bytes of a page of {}", block_size(class));
         }
     }
 }

@@ -15,7 +15,12 @@
 //! Giving a count back (2) can be a last drop (3). While a reader looks, the count is larger than
 //! the number of handles: it is an upper bound.
 //!
-//! Counts from 2^31 up are immortal: they are not written any more, so that a popular immortal
+//! The word is twice the number of handles; its lowest bit says that the entry is *watched*: somebody
+//! wants to know of its death ([`Count::watch`]). Both 0 and 1 are zero handles. Whoever owns a dead
+//! entry looks at the bit ([`Count::is_watched`]) and clears it before the block is freed
+//! ([`Count::unwatch`]), since a free block's word is 0.
+//!
+//! Words from 2^31 up are immortal: they are not written any more, so that a popular immortal
 //! entry is shared between threads without a contended line. A count that is about to get there by
 //! counting becomes immortal early, so that threads between their load and their addition cannot
 //! carry it past the end.
@@ -34,15 +39,21 @@
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::cell::UnsafeCell;
 
-/// Counts from here up are immortal.
+/// What one handle adds to the word.
+const ONE: u32 = 2;
+
+/// The bit of a watched entry.
+const WATCHED: u32 = 1;
+
+/// Words from here up are immortal.
 const IMMORTAL_FROM: u32 = 1 << 31;
 
-/// What an immortal count is set to: the middle, so that a late addition or subtraction is harmless.
+/// What an immortal word is set to: the middle, so that a late addition or subtraction is harmless.
 const IMMORTAL: u32 = 3 << 30;
 
-/// Counts from here up become immortal at the next increment. The distance to [`IMMORTAL_FROM`] is
+/// Words from here up become immortal at the next increment. The distance to [`IMMORTAL_FROM`] is
 /// more than there are threads.
-const SATURATED: u32 = IMMORTAL_FROM - (1 << 16);
+const SATURATED: u32 = IMMORTAL_FROM - (ONE << 16);
 
 /// The number of handles of an entry; zero is final until the entry is filled again.
 #[derive(Debug)]
@@ -65,7 +76,7 @@ impl Count {
     crate::sync::const_fn! {
         /// The count of an object that no table knows of, with its first handle.
         pub const fn one() -> Self {
-            Self(AtomicU32::new(1))
+            Self(AtomicU32::new(ONE))
         }
     }
 
@@ -73,7 +84,7 @@ impl Count {
     #[inline(always)]
     pub fn publish(&self, immortal: bool) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed), 0, "published twice");
-        self.0.store(if immortal { IMMORTAL } else { 1 }, Ordering::Release);
+        self.0.store(if immortal { IMMORTAL } else { ONE }, Ordering::Release);
     }
 
     /// Takes a count, unless the entry is dead.
@@ -81,14 +92,14 @@ impl Count {
     pub fn try_increment(&self) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
-            if seen == 0 {
+            if seen < ONE {
                 return false;
             }
             if seen >= SATURATED {
                 return self.saturate();
             }
-            match self.0.compare_exchange_weak(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)
-            {
+            let more = seen + ONE;
+            match self.0.compare_exchange_weak(seen, more, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
@@ -99,7 +110,7 @@ impl Count {
     #[inline(always)]
     pub fn increment(&self) {
         if self.0.load(Ordering::Relaxed) < SATURATED {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.fetch_add(ONE, Ordering::Relaxed);
         } else {
             self.saturate();
         }
@@ -121,26 +132,44 @@ impl Count {
         if self.0.load(Ordering::Relaxed) >= IMMORTAL_FROM {
             return false;
         }
-        let before = self.0.fetch_sub(1, Ordering::Release);
-        debug_assert_ne!(before, 0, "more handles dropped than made");
-        if before != 1 {
+        let before = self.0.fetch_sub(ONE, Ordering::Release);
+        debug_assert!(before >= ONE, "more handles dropped than made");
+        if before >= 2 * ONE {
             return false;
         }
         let zero = self.0.load(Ordering::Acquire);
-        debug_assert_eq!(zero, 0, "zero is final until the owner fills the entry");
+        debug_assert!(zero < ONE, "zero is final until the owner fills the entry");
         true
     }
 
     /// Makes the entry immortal; true if it was not. The caller has a count.
     pub fn make_immortal(&self) -> bool {
-        self.0.swap(IMMORTAL, Ordering::Relaxed) < IMMORTAL_FROM
+        self.0.fetch_max(IMMORTAL, Ordering::Relaxed) < IMMORTAL_FROM
+    }
+
+    /// Notes that somebody wants to know of the entry's death. The caller has a count.
+    pub fn watch(&self) {
+        // Those that never die are not written.
+        if self.0.load(Ordering::Relaxed) < IMMORTAL_FROM {
+            self.0.fetch_or(WATCHED, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody does. The caller took the count to zero.
+    pub fn is_watched(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & WATCHED != 0
+    }
+
+    /// Forgets that somebody did. The caller took the count to zero.
+    pub fn unwatch(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// The number of handles, or `None` for an immortal entry.
     #[inline]
     pub fn get(&self) -> Option<u32> {
-        let count = self.0.load(Ordering::Relaxed);
-        (count < IMMORTAL_FROM).then_some(count)
+        let word = self.0.load(Ordering::Relaxed);
+        (word < IMMORTAL_FROM).then_some(word / ONE)
     }
 }
 
@@ -245,14 +274,34 @@ mod tests {
     #[test]
     fn counts_that_run_over_become_immortal() {
         for take in [Count::increment as fn(&Count), |count| assert!(count.try_increment())] {
-            let count = Count(AtomicU32::new(SATURATED - 1));
+            let count = Count(AtomicU32::new(SATURATED - ONE));
             take(&count);
-            assert_eq!(count.get(), Some(SATURATED));
+            assert_eq!(count.get(), Some(SATURATED / ONE));
             take(&count);
             assert_eq!(count.get(), None);
             assert!(!count.decrement());
             assert_eq!(count.0.load(Ordering::Relaxed), IMMORTAL);
         }
+    }
+
+    #[test]
+    fn a_watched_entry_dies_like_another() {
+        let count = Count::one();
+        count.watch();
+        count.watch();
+        assert!(count.try_increment());
+        assert_eq!(count.get(), Some(2));
+        assert!(!count.decrement());
+        assert!(count.decrement());
+        assert!(count.is_watched() && !count.try_increment());
+        count.unwatch();
+        assert!(!count.is_watched() && !count.try_increment());
+        count.publish(false);
+        assert!(count.decrement() && !count.is_watched());
+
+        let immortal = Count::immortal();
+        immortal.watch();
+        assert_eq!(immortal.0.load(Ordering::Relaxed), IMMORTAL);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! # Orderings
 //! Relaxed: slots that are cleared here belong to a table that readers have left, or find empty.
 
-use super::blocks::{Regions, ShardMemory};
+use super::blocks::{BlockBytes, Regions, ShardMemory};
 use super::entry::Header;
+use super::lifetime::Lifetime;
 use super::release;
 use super::slice::{self, DeadBytes, NewBytes};
 use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
@@ -17,12 +18,13 @@ use crate::base::config::PAGE;
 use crate::os;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use alloc::vec::Vec;
 use core::any::TypeId;
 use core::array;
 use core::cell::Cell;
 use core::hash::{BuildHasher, Hash, Hasher};
 use core::mem::offset_of;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use std::hash::RandomState;
@@ -30,7 +32,7 @@ use std::hash::RandomState;
 /// Shards of an interner; the hash's highest bits choose.
 pub(super) const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 6;
-/// Tables from this length up are whole pages, mapped when they are first needed.
+/// Tables from this length up are whole pages; they are mapped when they are first needed.
 const LARGE_LOG2: u32 = (PAGE / 8).ilog2();
 /// Bytes of all smaller tables: they lie behind the interner, those of one length together, so that
 /// a small interner touches few pages.
@@ -92,6 +94,7 @@ pub struct Interner {
     key: RandomState,
     shards: [Shard<NonNull<ShardMemory>>; SHARDS],
     regions: Mutex<Regions>,
+    lifetime: Lifetime,
     /// The next interner in its list of [`super::global`].
     pub(super) next: Option<&'static Interner>,
 }
@@ -138,6 +141,7 @@ impl Interner {
             key,
             shards: array::from_fn(shard),
             regions: Mutex::new(Regions::new()),
+            lifetime: Lifetime::new(SHARDS),
             next,
         };
         // SAFETY: the mapping begins with an interner, is aligned to pages, and is ours alone.
@@ -165,43 +169,135 @@ impl Interner {
         }
     }
 
+    /// Takes a count of every live entry, shard by shard; the caller gives them back.
+    ///
+    /// An entry that is made or dies meanwhile may be missing.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
+    pub(super) fn entries(&self) -> Vec<EntryPtr> {
+        let mut all = Vec::new();
+        for hash in shard_hashes() {
+            while let Err(live) = table::take_all(self, hash, &mut all) {
+                all.reserve(live);
+            }
+        }
+        all.into_iter().map(entry_ptr).collect()
+    }
+
+    /// Gives back what memory can go: tables as small as fit, pages without entries.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
+    pub(super) fn shrink_to_fit(&self) {
+        for hash in shard_hashes() {
+            // SAFETY: the lock of the shard is held.
+            table::shrink(self, hash, |memory| unsafe { memory.as_mut() }.trim());
+        }
+    }
+
+    /// How much there is of what, counted shard by shard.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
+    pub(super) fn tally(&self) -> (table::Tally, BlockBytes) {
+        let (mut tables, mut blocks) = (table::Tally::default(), BlockBytes::default());
+        for hash in shard_hashes() {
+            table::tally(self, hash, &mut tables);
+            // SAFETY: the lock of the shard is held.
+            let bytes = self.shard(hash).with_blocks(|memory| unsafe { memory.as_ref() }.bytes());
+            blocks.add(bytes);
+        }
+        (tables, blocks)
+    }
+
+    /// Lets the memory of an interner go with its last entry; that may be now. One that has immortal
+    /// entries stays for ever.
+    ///
+    /// # Safety
+    /// The interner is a mapped one, and from now on nobody but handles of its entries uses it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
+    pub(super) unsafe fn close(this: NonNull<Self>) {
+        for number in 0..SHARDS {
+            // SAFETY: this thread has not left, so the interner is mapped.
+            let shard = unsafe { &this.as_ref().shards[number] };
+            if shard.close() {
+                // SAFETY: a part that is closed and empty leaves, once.
+                unsafe { Self::leave(this) };
+            }
+        }
+        // SAFETY: the closer leaves, after its last access.
+        unsafe { Self::leave(this) };
+    }
+
+    /// A part leaves; with the last the interner goes.
+    ///
+    /// # Safety
+    /// A shard leaves once it is closed and empty, the closer when all shards are closed, each once.
+    unsafe fn leave(this: NonNull<Self>) {
+        // SAFETY: mapped until the last has left.
+        let last = unsafe { this.as_ref() }.lifetime.leave();
+        if last {
+            // SAFETY: nobody uses it any more.
+            unsafe { Self::unmap(this) };
+        }
+    }
+
+    /// # Safety
+    /// Nobody uses the interner or an entry any more.
+    #[cold]
+    unsafe fn unmap(this: NonNull<Self>) {
+        // SAFETY: mapped until the end of this function.
+        let interner = unsafe { this.as_ref() };
+        // SAFETY: no entry or table is used any more.
+        unsafe { interner.regions().release() };
+        // SAFETY: mapped with this length by `map`.
+        unsafe { os::unmap(this.cast(), align_up(size_of::<Mapped>(), PAGE)) };
+    }
+
     /// Removes a dead entry from its table and leaves its block to the caller.
     ///
     /// # Safety
     /// The entry is of this interner, and the caller took its count to zero.
     pub(super) unsafe fn unlink(&self, entry: NonNull<Header>) {
-        table::unlink(self, entry_of(entry), |_| ());
+        table::unlink(self, entry_of(entry));
     }
 
-    /// Takes the block of an unlinked entry back.
+    /// Takes the block of an unlinked entry back. That may be the interner's end.
     ///
     /// # Safety
-    /// The caller unlinked the entry, whose blocks are of `class`, and destroyed its contents; the
-    /// hash word still has the bits that choose the shard.
-    pub(super) unsafe fn free(&self, entry: NonNull<Header>, class: usize) {
+    /// The caller unlinked the entry, which is of this interner and whose blocks are of `class`, and
+    /// destroyed its contents; the hash word still has the bits that choose the shard.
+    pub(super) unsafe fn free(this: NonNull<Self>, entry: NonNull<Header>, class: usize) {
+        // SAFETY: the entry's shard has not left.
+        let interner = unsafe { this.as_ref() };
         // SAFETY: the caller owns the entry.
         let header = unsafe { entry.as_ref() };
         // SAFETY: as above.
         let hash = unsafe { header.hash() };
-        self.shard(hash).with_blocks(|memory| {
+        let gone = table::free(interner, hash, |memory| {
             // SAFETY: the lock of the shard is held.
             let memory = unsafe { memory.as_mut() };
             // SAFETY: the block is the shard's, dead, and of this class.
             unsafe { memory.free(entry, class) }
         });
+        if gone {
+            // SAFETY: the entry's shard leaves.
+            unsafe { Self::leave(this) };
+        }
     }
 
-    /// Removes a dead entry and frees its block at once.
+    /// Removes a dead entry and frees its block at once. That may be the interner's end.
     ///
     /// # Safety
     /// As for [`unlink`](Self::unlink), and the contents need no destruction.
-    unsafe fn unlink_and_free(&self, entry: NonNull<Header>, class: usize) {
-        table::unlink(self, entry_of(entry), |memory| {
+    unsafe fn unlink_and_free(this: NonNull<Self>, entry: NonNull<Header>, class: usize) {
+        // SAFETY: the entry's shard has not left.
+        let interner = unsafe { this.as_ref() };
+        let gone = table::bury(interner, entry_of(entry), |memory| {
             // SAFETY: the lock of the shard is held.
             let memory = unsafe { memory.as_mut() };
             // SAFETY: the block is the shard's, dead, and of this class.
             unsafe { memory.free(entry, class) }
         });
+        if gone {
+            // SAFETY: the entry's shard leaves.
+            unsafe { Self::leave(this) };
+        }
     }
 
     /// The end of an entry whose contents run no code when they go.
@@ -209,19 +305,20 @@ impl Interner {
     /// # Safety
     /// The entry is of this interner, and the caller took its count to zero.
     #[inline]
-    pub(super) unsafe fn bury_plain(&self, entry: NonNull<Header>) {
-        match self.contents {
+    pub(super) unsafe fn bury_plain(this: NonNull<Self>, entry: NonNull<Header>) {
+        // SAFETY: the entry's shard has not left.
+        match unsafe { this.as_ref() }.contents {
             Contents::Bytes => {
                 // SAFETY: the caller owns the entry; the block is freed below, then its box.
                 let dead = unsafe { DeadBytes::of(EntryPtr(entry)) };
                 // SAFETY: the caller's promise; the box is not needed to remove the entry.
-                unsafe { self.unlink_and_free(entry, dead.class) };
+                unsafe { Self::unlink_and_free(this, entry, dead.class) };
             }
             Contents::Values { class, .. } => {
                 // SAFETY: the caller owns the entry.
                 let class = unsafe { class.of(entry) };
                 // SAFETY: the caller's promise; plain values need no destruction.
-                unsafe { self.unlink_and_free(entry, class) };
+                unsafe { Self::unlink_and_free(this, entry, class) };
             }
         }
     }
@@ -230,27 +327,13 @@ impl Interner {
         (hash >> (u64::BITS - SHARD_BITS)) as usize
     }
 
-    /// How many shards have a keyed table.
-    #[cfg(test)]
-    pub(super) fn keyed_tables(&self) -> usize {
-        self.views.iter().filter(|view| view.acquire().is_keyed()).count()
-    }
-
-    /// Pages of entries that were given back and not used again.
-    #[cfg(test)]
-    pub(super) fn purged_pages(&self) -> usize {
-        // SAFETY: the lock of the shard is held.
-        let purged = |memory: &mut NonNull<ShardMemory>| unsafe { memory.as_ref() }.purged_pages();
-        self.shards.iter().map(|shard| shard.with_blocks(purged)).sum()
-    }
-
     /// The rules of all shards' tables and blocks.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check_invariants(&self) {
-        for (number, shard) in self.shards.iter().enumerate() {
-            table::check_invariants(self, (number as u64) << (u64::BITS - SHARD_BITS));
+        for hash in shard_hashes() {
+            table::check_invariants(self, hash);
             // SAFETY: the lock of the shard is held.
-            shard.with_blocks(|memory| unsafe { memory.as_ref() }.check_invariants());
+            self.shard(hash).with_blocks(|memory| unsafe { memory.as_ref() }.check_invariants());
         }
     }
 }
@@ -432,29 +515,20 @@ impl Space for Interner {
         }
     }
 
-    fn table(&self, memory: &mut Self::Blocks, hash: u64, log2: u32, keyed: bool) -> Option<Table> {
-        if log2 < LARGE_LOG2 {
-            let this = core::ptr::from_ref(self).cast_mut();
-            return Some(Table::new(small_table(this, log2, Self::number(hash)), log2, keyed));
-        }
-        // SAFETY: the shard's lock is held, and the memory is the shard's.
-        let place = unsafe { memory.as_mut() }.tables.get_mut(log2 as usize)?;
-        if place.is_null() {
-            *place = os::map(8 << log2).map_or(null_mut(), NonNull::as_ptr);
-        }
-        (!place.is_null()).then(|| Table::new(place.expose_provenance(), log2, keyed))
+    fn table(&self, hash: u64, log2: u32, keyed: bool) -> Option<Table> {
+        let number = Self::number(hash);
+        let base = if log2 < LARGE_LOG2 {
+            small_table(core::ptr::from_ref(self).cast_mut(), log2, number)
+        } else {
+            self.regions().enter_table(log2, number)?.as_ptr().expose_provenance()
+        };
+        Some(Table::new(base, log2, keyed))
     }
 
     fn clear(&self, table: Table) {
-        // Elsewhere a purge is a fill with zeroes, which readers must not meet unless it is atomic.
-        if table.log2() < LARGE_LOG2 || !os::LAZY {
-            self.slots(table).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
-        } else if let Some(base) =
-            NonNull::new(core::ptr::with_exposed_provenance_mut(table.base()))
-        {
-            // SAFETY: the table is a mapping of its own; its shard has left it, and readers that
-            // still probe it may see its slots or zeroes.
-            unsafe { os::purge(base, 8 << table.log2()) };
+        self.slots(table).iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+        if table.log2() >= LARGE_LOG2 {
+            self.regions().leave_table(table.log2());
         }
     }
 
@@ -465,6 +539,11 @@ impl Space for Interner {
             unsafe { release::last_drop(entry_ptr(entry).0) };
         }
     }
+}
+
+/// One hash for each shard.
+fn shard_hashes() -> impl Iterator<Item = u64> {
+    (0..SHARDS as u64).map(|number| number << (u64::BITS - SHARD_BITS))
 }
 
 /// Where a small table of a shard lies.

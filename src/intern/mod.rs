@@ -42,11 +42,15 @@
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]
+mod lifetime;
+#[cfg(not(loom))]
 mod table;
 
-// The models see these two.
+// The models see these three.
 #[cfg(loom)]
 pub mod entry;
+#[cfg(loom)]
+pub mod lifetime;
 #[cfg(loom)]
 pub mod table;
 

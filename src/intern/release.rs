@@ -7,9 +7,9 @@
 //! An entry in the queue is out of its table, so its hash word is free for the link: the low 48 bits
 //! are the next entry's address, the high ones still choose the shard that the block goes back to.
 
-use super::blocks::interner_of;
+use super::blocks::{interner_of, interner_ptr_of};
 use super::entry::Header;
-use super::interner::Contents;
+use super::interner::{Contents, Interner};
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use core::ptr::{NonNull, null_mut};
@@ -39,7 +39,9 @@ std::thread_local! {
 #[inline(never)]
 pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     // SAFETY: an entry of an interner that lives as long as its entries.
-    let interner = unsafe { interner_of(entry) };
+    let this = unsafe { interner_ptr_of(entry) };
+    // SAFETY: mapped until this entry's block is freed.
+    let interner = unsafe { this.as_ref() };
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
         unsafe { interner.unlink(entry) };
@@ -48,7 +50,7 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
         PENDING.with(Pending::drain);
     } else {
         // SAFETY: the entry's own interner; the caller owns the entry.
-        unsafe { interner.bury_plain(entry) };
+        unsafe { Interner::bury_plain(this, entry) };
     }
 }
 
@@ -105,12 +107,13 @@ unsafe fn bury(entry: NonNull<Header>) {
     impl Drop for Free {
         fn drop(&mut self) {
             // SAFETY: an entry of an interner that lives as long as its entries.
-            let interner = unsafe { interner_of(self.0) };
-            if let Contents::Values { class, .. } = interner.contents {
+            let interner = unsafe { interner_ptr_of(self.0) };
+            // SAFETY: mapped until this entry's block is freed.
+            if let Contents::Values { class, .. } = unsafe { interner.as_ref() }.contents {
                 // SAFETY: the queue owned the entry.
                 let class = unsafe { class.of(self.0) };
                 // SAFETY: unlinked, destroyed, and its hash word has the shard's bits.
-                unsafe { interner.free(self.0, class) };
+                unsafe { Interner::free(interner, self.0, class) };
             }
         }
     }

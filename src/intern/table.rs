@@ -19,12 +19,15 @@
 //! 3. Insertion makes room first, then fills a block, publishes its count, and stores the slot.
 //!    What can fail comes before what can be seen.
 //! 4. Who takes a count to zero removes its slot under the lock ([`unlink`]), and only then may the
-//!    block be freed: every entry that is not free is in the table exactly once.
+//!    block be freed ([`free`], or both at once: [`bury`]): every live entry is in the table exactly
+//!    once, and none that is free.
 //! 5. Contents whose comparison is user code are compared by readers only. [`insert_unless_changed`]
 //!    inserts if nothing was inserted or moved in the shard since before the reader's probe.
 //! 6. A shard that is flooded (many entries of one tag on one probe, or very long probes) moves to a
 //!    *keyed* table, whose home slots come from a keyed hash of the contents. The mode is a bit of
 //!    the view, so that a reader's mode always fits its table.
+//! 7. A shard that is *closed* is looked up in no more; who frees its last block is told, so that its
+//!    memory may go (`lifetime.rs`).
 //!
 //! # Orderings
 //! - Slots and the view are stored with Release and loaded with Acquire: the memory they lead to may
@@ -35,8 +38,10 @@
 //! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.
 
 use super::entry::Header;
+use crate::base::bits::prefetch;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use alloc::vec::Vec;
 
 const EMPTY: u64 = 0;
 /// The bits of a slot that are an address and a distance.
@@ -54,6 +59,8 @@ const TWINS: usize = if cfg!(loom) { 1 } else { 8 };
 /// Slots that one probe may pass before the shard counts as flooded; at the highest load allowed a
 /// run of this length has a chance of 4e-9.
 const PROBES: usize = 512;
+/// How many slots a move to another table looks ahead.
+const AHEAD: usize = 12;
 
 /// One entry, as tables store it: its address, a multiple of 8 below 2^48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +144,10 @@ pub struct Writer<B> {
     live: usize,
     /// Those of them that never die.
     immortal: usize,
+    /// Entries that are unlinked and whose blocks are not free yet.
+    dying: usize,
+    /// Whether nobody will look anything up any more.
+    closed: bool,
     /// Where entries are made and come back to.
     pub blocks: B,
 }
@@ -144,7 +155,8 @@ pub struct Writer<B> {
 impl<B> Shard<B> {
     /// A shard without entries.
     pub fn new(blocks: B) -> Self {
-        let writer = Mutex::new(Writer { live: 0, immortal: 0, blocks });
+        let writer = Writer { live: 0, immortal: 0, dying: 0, closed: false, blocks };
+        let writer = Mutex::new(writer);
         Self { changes: AtomicUsize::new(0), writer }
     }
 
@@ -169,9 +181,23 @@ impl<B> Shard<B> {
         f(&mut self.writer.lock().blocks)
     }
 
+    /// Closes the shard; true if it holds nothing. If not, whoever frees its last block is told so.
+    pub fn close(&self) -> bool {
+        let mut writer = self.writer.lock();
+        writer.closed = true;
+        writer.is_gone()
+    }
+
     fn changed(&self, _lock: &mut Writer<B>) {
         let number = self.changes.load(Ordering::Relaxed);
         self.changes.store(number.wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl<B> Writer<B> {
+    /// Whether the shard is closed and holds nothing any more.
+    fn is_gone(&self) -> bool {
+        self.closed && self.live == 0 && self.dying == 0
     }
 }
 
@@ -196,8 +222,9 @@ pub trait Space {
     /// lock; such a space has no keyed tables. The caller holds the lock of the entry's shard.
     fn keyed_hash(&self, entry: Entry) -> Option<u64>;
 
-    /// An empty table of `1 << log2` slots for the shard of `hash`, if memory can be had.
-    fn table(&self, blocks: &mut Self::Blocks, hash: u64, log2: u32, keyed: bool) -> Option<Table>;
+    /// An empty table of `1 << log2` slots for the shard of `hash`, if memory can be had. The caller
+    /// holds the lock.
+    fn table(&self, hash: u64, log2: u32, keyed: bool) -> Option<Table>;
 
     /// Empties a table that its shard has left; the caller holds the lock.
     fn clear(&self, table: Table);
@@ -430,7 +457,7 @@ fn make_room<S: Space>(
     flooded: bool,
 ) -> bool {
     let table = space.view(hash).current();
-    let full = (writer.live + 1) * 4 > table.length() * 3;
+    let full = !is_room(writer.live + 1, table.length());
     let keyed = table.is_keyed() || flooded;
     if !full && keyed == table.is_keyed() {
         return true;
@@ -449,8 +476,12 @@ fn move_to<S: Space>(
 ) -> bool {
     let view = space.view(hash);
     let old = view.current();
-    let Some(new) = space.table(&mut writer.blocks, hash, log2, keyed) else { return false };
-    for slot in space.slots(old) {
+    let Some(new) = space.table(hash, log2, keyed) else { return false };
+    let slots = space.slots(old);
+    for (at, slot) in slots.iter().enumerate() {
+        // Each entry's hash is a cache miss: have some under way.
+        let ahead = slots[(at + AHEAD) & (slots.len() - 1)].load(Ordering::Relaxed);
+        prefetch(core::ptr::without_provenance::<u8>((ahead & ADDRESS) as usize));
         let slot = slot.load(Ordering::Relaxed);
         if slot != EMPTY {
             place(space, new, home_of(space, new, slot), slot);
@@ -482,25 +513,121 @@ fn place<S: Space>(space: &S, table: Table, home: u64, slot: u64) {
     slots[at].store(at_distance(slot, distance), Ordering::Release);
 }
 
-/// Removes a dead entry from its shard's table; `then` frees its block, still under the lock, or
-/// leaves that to a second call.
+/// Removes a dead entry from its shard's table. Its block stays the caller's, until [`free`].
 ///
 /// The caller took the count to zero, once.
-pub fn unlink<S: Space, R>(space: &S, entry: Entry, then: impl FnOnce(&mut S::Blocks) -> R) -> R {
+pub fn unlink<S: Space>(space: &S, entry: Entry) {
     // SAFETY: the caller owns the dead entry.
     let hash = unsafe { space.header(entry).hash() };
-    let shard = space.shard(hash);
-    let mut writer = shard.writer.lock();
+    prefetch_home(space, hash);
+    let mut writer = space.shard(hash).writer.lock();
+    writer.dying += 1;
+    remove(space, &mut writer, entry, hash);
+}
+
+/// Frees the block of an unlinked entry of the shard of `hash`; true if that was the last of a closed
+/// shard.
+#[must_use = "the last one closes the door"]
+pub fn free<S: Space>(space: &S, hash: u64, free: impl FnOnce(&mut S::Blocks)) -> bool {
+    let mut writer = space.shard(hash).writer.lock();
+    writer.dying -= 1;
+    free(&mut writer.blocks);
+    writer.is_gone()
+}
+
+/// [`unlink`] and [`free`] at once.
+#[must_use = "the last one closes the door"]
+pub fn bury<S: Space>(space: &S, entry: Entry, free: impl FnOnce(&mut S::Blocks)) -> bool {
+    // SAFETY: the caller owns the dead entry.
+    let hash = unsafe { space.header(entry).hash() };
+    prefetch_home(space, hash);
+    let mut writer = space.shard(hash).writer.lock();
+    remove(space, &mut writer, entry, hash);
+    free(&mut writer.blocks);
+    writer.is_gone()
+}
+
+/// Asks for the slot of a hash, while the lock is on its way.
+#[inline(always)]
+fn prefetch_home<S: Space>(space: &S, hash: u64) {
+    let table = space.view(hash).acquire();
+    let slots = space.slots(table);
+    prefetch(&raw const slots[hash as usize & (slots.len() - 1)]);
+}
+
+fn remove<S: Space>(space: &S, writer: &mut Writer<S::Blocks>, entry: Entry, hash: u64) {
     let table = space.view(hash).current();
     if take_out(space, table, entry, home_of(space, table, entry.0)) {
-        shard.changed(&mut writer);
+        space.shard(hash).changed(writer);
     }
     writer.live -= 1;
     if table.log2() > MIN_LOG2 && writer.live * 8 < table.length() {
         // Half the size at most a quarter full; without memory the table stays as it is.
-        move_to(space, &mut writer, hash, table.log2() - 1, table.is_keyed());
+        move_to(space, writer, hash, table.log2() - 1, table.is_keyed());
     }
-    then(&mut writer.blocks)
+}
+
+/// Moves the shard of `hash` to the smallest table that its entries fit in, then runs `trim`.
+pub fn shrink<S: Space>(space: &S, hash: u64, trim: impl FnOnce(&mut S::Blocks)) {
+    let mut writer = space.shard(hash).writer.lock();
+    let table = space.view(hash).current();
+    let mut log2 = table.log2();
+    while log2 > MIN_LOG2 && is_room(writer.live, 1 << (log2 - 1)) {
+        log2 -= 1;
+    }
+    if log2 < table.log2() {
+        move_to(space, &mut writer, hash, log2, table.is_keyed());
+    }
+    trim(&mut writer.blocks);
+}
+
+/// What there is in tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Entries, the dying ones included.
+    pub live: usize,
+    /// Those of them that never die.
+    pub immortal: usize,
+    /// Slots of the current tables, 8 bytes each.
+    pub slots: usize,
+    /// Shards that were flooded.
+    pub keyed: usize,
+}
+
+/// Adds what there is in the shard of `hash`.
+pub fn tally<S: Space>(space: &S, hash: u64, sum: &mut Tally) {
+    let writer = space.shard(hash).writer.lock();
+    let table = space.view(hash).current();
+    sum.live += writer.live;
+    sum.immortal += writer.immortal;
+    sum.slots += table.length();
+    sum.keyed += usize::from(table.is_keyed());
+}
+
+/// Whether so many entries fit in a table: three quarters of the slots.
+fn is_room(entries: usize, slots: usize) -> bool {
+    entries * 4 <= slots * 3
+}
+
+/// Takes a count of each live entry of the shard of `hash`, without room for more than `into` has;
+/// the error is how many there are.
+///
+/// The caller gives the counts back when no lock is held.
+///
+/// # Errors
+/// If `into` has too little spare room. It stays as it was.
+pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result<(), usize> {
+    let writer = space.shard(hash).writer.lock();
+    if into.capacity() - into.len() < writer.live {
+        return Err(writer.live);
+    }
+    for slot in space.slots(space.view(hash).current()) {
+        let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
+        if entry.0 != EMPTY && space.header(entry).count.try_increment() {
+            into.push(entry);
+        }
+    }
+    Ok(())
 }
 
 /// Empties the slot of an entry and closes the gap; true if other entries moved.

@@ -5,20 +5,30 @@ use super::interner::{Contents, Interner};
 use super::slice::bytes;
 use super::value::EntryPtr;
 use super::{intern, release};
+use crate::base::config::PAGE;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::panic::AssertUnwindSafe;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
 use std::panic::catch_unwind;
 
-/// An interner of bytes that nobody else uses.
+/// An interner of bytes that nobody else uses; it goes with its last handle.
 struct Own(&'static Interner);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and tests look nothing up after this.
+        unsafe { Interner::close(NonNull::from(self.0)) };
+    }
+}
 
 impl Own {
     fn new() -> Self {
         let interner = Interner::map(Contents::Bytes, None).expect("memory");
-        // SAFETY: mapped, filled, and never unmapped.
+        // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })
     }
 
@@ -30,9 +40,50 @@ impl Own {
         unsafe { Interned::from_entry(entry.expect("memory")) }
     }
 
+    fn purged_pages(&self) -> usize {
+        self.0.tally().1.purged / PAGE
+    }
+
     fn intern(&self, text: &str) -> Interned<[u8]> {
         self.intern_as(text, self.0.hash_bytes(text.as_bytes()))
     }
+}
+
+#[test]
+fn an_interner_goes_with_its_last_handle() {
+    let own = Own::new();
+    let mut held: Vec<_> = (0..20_000).map(|number| own.intern(&number.to_string())).collect();
+    let odd: Vec<_> = held.iter().skip(1).step_by(2).cloned().collect();
+    held.truncate(10_000);
+    drop(own);
+    for (number, handle) in held.iter().enumerate() {
+        assert_eq!(&**handle, number.to_string().as_bytes());
+    }
+    let pieces: Vec<_> = [held, odd].into_iter().flatten().collect();
+    let mut pieces = pieces.into_iter();
+    // All threads drop; the last of all handles unmaps.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let mine: Vec<_> = pieces.by_ref().take(6_000).collect();
+            scope.spawn(move || drop(mine));
+        }
+    });
+    let last: Vec<_> = pieces.collect();
+    assert!(last.len() == 2_000 && &*last[1999] == b"19999", "{:?}", last.last());
+    drop(last);
+}
+
+#[test]
+fn all_entries_can_be_had() {
+    let own = Own::new();
+    assert!(own.0.entries().is_empty());
+    let held: Vec<_> = (0..3000).map(|number| own.intern(&number.to_string())).collect();
+    // SAFETY: entries of bytes, each with the count that was taken for it.
+    let all =
+        own.0.entries().into_iter().map(|entry| unsafe { Interned::<[u8]>::from_entry(entry) });
+    let all: HashSet<_> = all.collect();
+    assert!(all.len() == held.len() && held.iter().all(|handle| all.contains(handle)));
+    assert_eq!(held[7].strong_count(), 2);
 }
 
 #[test]
@@ -77,7 +128,7 @@ fn pages_go_back_and_come_again() {
     let text = |number: usize| "x".repeat(number % 2 * 40) + &number.to_string();
     let fill = |count| (0..count).map(|number| own.intern(&text(number))).collect::<Vec<_>>();
     let held = fill(100_000);
-    assert_eq!(own.0.purged_pages(), 0);
+    assert_eq!(own.purged_pages(), 0);
     // In another order than they were made, so that pages empty slowly.
     let (mut even, mut odd) = (Vec::new(), Vec::new());
     for (number, handle) in held.into_iter().enumerate() {
@@ -91,7 +142,7 @@ fn pages_go_back_and_come_again() {
     drop(odd);
     own.0.check_invariants();
     // 100,000 entries of 24 and 64 bytes make 1070 pages; a class keeps a few in each shard.
-    let purged = own.0.purged_pages();
+    let purged = own.purged_pages();
     assert!(purged > 700, "{purged} pages went back");
     // More than the runs have left: purged pages are carved again before there are new runs.
     let again = fill(400_000);
@@ -99,7 +150,32 @@ fn pages_go_back_and_come_again() {
     for (number, handle) in again.iter().enumerate() {
         assert_eq!(&**handle, text(number).as_bytes());
     }
-    assert_eq!(own.0.purged_pages(), 0, "of {purged} purged pages");
+    assert_eq!(own.purged_pages(), 0, "of {purged} purged pages");
+}
+
+#[test]
+fn what_is_left_fits() {
+    let own = Own::new();
+    let mut number = 0;
+    let mut held: Vec<_> = (0..100_000).map(|number| own.intern(&number.to_string())).collect();
+    held.retain(|_| {
+        number += 1;
+        number % 1000 == 0
+    });
+    own.0.shrink_to_fit();
+    own.0.check_invariants();
+    let (tables, blocks) = own.0.tally();
+    assert_eq!((tables.live, tables.immortal, tables.keyed), (100, 0, 0));
+    assert!(tables.slots <= 64 * 16, "{tables:?}");
+    // At most a page for each survivor; 24 bytes are its block.
+    assert!(blocks.live == 2400 && blocks.pages <= 100 * PAGE && blocks.purged > 0, "{blocks:?}");
+    for handle in &held {
+        assert!(own.intern(core::str::from_utf8(handle).expect("digits")).ptr_eq(handle));
+    }
+    drop(held);
+    own.0.check_invariants();
+    let (tables, blocks) = own.0.tally();
+    assert_eq!((tables.live, blocks.live, blocks.pages), (0, 0, 0));
 }
 
 #[test]
@@ -112,7 +188,7 @@ fn chosen_hashes_meet_a_keyed_table() {
         assert!(own.intern_as(&number.to_string(), 0x1234_5678).ptr_eq(handle));
     }
     // Without the keyed table each look-up compares half of all entries: 12 million comparisons.
-    let probes = own.0.keyed_tables();
+    let probes = own.0.tally().0.keyed;
     assert_eq!(probes, 1);
     drop(held);
     own.0.check_invariants();

@@ -34,6 +34,12 @@ pub(crate) unsafe fn commit(_start: NonNull<u8>, _len: usize) -> bool {
     true
 }
 
+/// Nothing to say here.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
+
 /// Fills with zeroes; the memory stays.
 ///
 /// # Safety

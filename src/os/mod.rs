@@ -31,10 +31,8 @@ use fallback as imp;
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
-pub(crate) use imp::{purge, release, show};
+pub(crate) use imp::{prefer_huge_pages, purge, release, show, unmap};
 
-#[cfg(test)]
-use imp::unmap;
 #[cfg(not(test))]
 pub(crate) use imp::{commit, map, remap, reserve};
 #[cfg(test)]

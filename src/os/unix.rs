@@ -80,6 +80,18 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
     ok
 }
 
+/// Says that large pages would serve committed memory better, where there are such.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn prefer_huge_pages(start: NonNull<u8>, len: usize) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: advice about the caller's range.
+    let _ = unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (start, len);
+}
+
 /// Gives the memory of committed pages back; they stay accessible and read as zero.
 ///
 /// # Safety
