@@ -44,6 +44,7 @@ from! {
     [] Cow<'_, str> => str;
     [] char => str;
     [T: Clone + Eq + Hash + Send + Sync + 'static] &[T] => [T];
+    [T: Clone + Eq + Hash + Send + Sync + 'static] &Vec<T> => [T];
     [T: Eq + Hash + Send + Sync + 'static] Vec<T> => [T];
     [T: Eq + Hash + Send + Sync + 'static] Box<[T]> => [T];
     [T: Eq + Hash + Send + Sync + 'static, const N: usize] [T; N] => [T];

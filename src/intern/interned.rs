@@ -62,8 +62,14 @@ impl<T: ?Sized> Interned<T> {
         Self { entry: entry.0, contents: PhantomData }
     }
 
+    /// The entry's address.
     #[inline(always)]
-    fn header(&self) -> &Header {
+    pub(super) fn entry(&self) -> NonNull<Header> {
+        self.entry
+    }
+
+    #[inline(always)]
+    pub(super) fn header(&self) -> &Header {
         // SAFETY: the handle's count keeps the entry alive.
         unsafe { self.entry.as_ref() }
     }
@@ -134,11 +140,18 @@ impl<T: ?Sized> Interned<T> {
     /// ```
     /// # use hoopsnake::intern::intern;
     /// let keyword = intern("lambda");
-    /// keyword.make_immortal();
+    /// keyword.immortalize();
     /// assert!(intern("lambda").is_immortal());
     /// ```
-    pub fn make_immortal(&self) {
+    pub fn immortalize(&self) {
         self.interner().make_immortal(EntryPtr(self.entry));
+    }
+
+    /// The hash of the contents, as every interner computes it.
+    #[inline(always)]
+    pub(super) fn stored_hash(&self) -> u64 {
+        // SAFETY: the handle has a count.
+        unsafe { self.header().hash() }
     }
 
     fn interner(&self) -> &Interner {

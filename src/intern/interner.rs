@@ -8,6 +8,7 @@
 
 use super::blocks::{BlockBytes, Regions, ShardMemory};
 use super::entry::Header;
+use super::hash::Seed;
 use super::lifetime::Lifetime;
 use super::release;
 use super::slice::{self, DeadBytes, NewBytes};
@@ -22,11 +23,9 @@ use alloc::vec::Vec;
 use core::any::TypeId;
 use core::array;
 use core::cell::Cell;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::{BuildHasher, Hash};
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use foldhash::SharedSeed;
-use foldhash::fast::FoldHasher;
 use std::hash::RandomState;
 
 /// Shards of an interner; the hash's highest bits choose.
@@ -85,8 +84,7 @@ impl Class {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Interner {
-    seed: u64,
-    shared_seed: SharedSeed,
+    seed: Seed,
     views: [View; SHARDS],
     /// What an entry's end depends on.
     pub(super) contents: Contents,
@@ -134,8 +132,7 @@ impl Interner {
             Shard::new(unsafe { mapped.add(offset) }.cast::<ShardMemory>())
         };
         let filled = Self {
-            seed: key.hash_one(0),
-            shared_seed: SharedSeed::from_u64(key.hash_one(1)),
+            seed: Seed::of_program().clone(),
             views: array::from_fn(view),
             contents,
             key,
@@ -172,7 +169,6 @@ impl Interner {
     /// Takes a count of every live entry, shard by shard; the caller gives them back.
     ///
     /// An entry that is made or dies meanwhile may be missing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
     pub(super) fn entries(&self) -> Vec<EntryPtr> {
         let mut all = Vec::new();
         for hash in shard_hashes() {
@@ -184,7 +180,6 @@ impl Interner {
     }
 
     /// Gives back what memory can go: tables as small as fit, pages without entries.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
     pub(super) fn shrink_to_fit(&self) {
         for hash in shard_hashes() {
             // SAFETY: the lock of the shard is held.
@@ -193,7 +188,6 @@ impl Interner {
     }
 
     /// How much there is of what, counted shard by shard.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
     pub(super) fn tally(&self) -> (table::Tally, BlockBytes) {
         let (mut tables, mut blocks) = (table::Tally::default(), BlockBytes::default());
         for hash in shard_hashes() {
@@ -210,7 +204,6 @@ impl Interner {
     ///
     /// # Safety
     /// The interner is a mapped one, and from now on nobody but handles of its entries uses it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the API is built on next"))]
     pub(super) unsafe fn close(this: NonNull<Self>) {
         for number in 0..SHARDS {
             // SAFETY: this thread has not left, so the interner is mapped.
@@ -343,9 +336,7 @@ impl Interner {
     /// The hash that chooses shard, tag and slot.
     #[inline(always)]
     pub(super) fn hash_bytes(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
-        hasher.write(bytes);
-        hasher.finish()
+        self.seed.hash_bytes(bytes)
     }
 
     /// Looks bytes up without a lock. `None` is not certain.
@@ -408,9 +399,7 @@ impl Interner {
     /// The hash that chooses shard, tag and slot. User code.
     #[inline]
     pub(super) fn hash_value<Q: Hash + ?Sized>(&self, value: &Q) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
-        value.hash(&mut hasher);
-        hasher.finish()
+        self.seed.hash_value(value)
     }
 
     /// Looks a value up without a lock. `None` is not certain. `matches` is user code; it is called

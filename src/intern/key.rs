@@ -4,6 +4,7 @@
 //! and `Eq`, which may be a user's code and so run without a lock.
 
 use super::OutOfMemory;
+use super::hash::Seed;
 use super::interner::Interner;
 use super::slice::{NewBytes, NewSlice, are_bytes};
 use super::value::sealed::Stored;
@@ -53,12 +54,12 @@ pub trait Intern<T: ?Sized>: sealed::Make<T> {}
 impl<T: ?Sized, V: sealed::Make<T>> Intern<T> for V {}
 
 pub(super) mod sealed {
-    use super::{EntryPtr, Interner, OutOfMemory};
+    use super::{EntryPtr, Interner, OutOfMemory, Seed};
 
     /// How to find an entry.
     pub trait Find<T: ?Sized> {
         /// The hash that entries of such a value have.
-        fn stored_hash(&self, interner: &Interner) -> u64;
+        fn stored_hash(&self, seed: &Seed) -> u64;
 
         /// Whether this is the value.
         fn is(&self, value: &T) -> bool;
@@ -112,9 +113,9 @@ macro_rules! found_as_bytes {
     ($($ty:ty, |$contents:ident| $bytes:expr, immortal: $immortal:expr;)*) => {$(
         impl Find<$ty> for $ty {
             #[inline]
-            fn stored_hash(&self, interner: &Interner) -> u64 {
+            fn stored_hash(&self, seed: &Seed) -> u64 {
                 let $contents = self;
-                interner.hash_bytes($bytes)
+                seed.hash_bytes($bytes)
             }
 
             #[inline]
@@ -157,8 +158,8 @@ fn is_single(text: &str) -> bool {
 // Paths -------------------------------------------------------------------------------------------
 
 impl Find<Path> for Path {
-    fn stored_hash(&self, interner: &Interner) -> u64 {
-        interner.hash_value(self)
+    fn stored_hash(&self, seed: &Seed) -> u64 {
+        seed.hash_value(self)
     }
 
     fn is(&self, value: &Path) -> bool {
@@ -199,8 +200,8 @@ fn as_bytes<T: 'static>(elements: &[T]) -> Option<&[u8]> {
 
 /// Hash and comparison of a slice whose elements are not bytes.
 impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
-    fn stored_hash(&self, interner: &Interner) -> u64 {
-        as_bytes(self).map_or_else(|| interner.hash_value(self), |bytes| interner.hash_bytes(bytes))
+    fn stored_hash(&self, seed: &Seed) -> u64 {
+        as_bytes(self).map_or_else(|| seed.hash_value(self), |bytes| seed.hash_bytes(bytes))
     }
 
     fn is(&self, value: &[T]) -> bool {
@@ -247,6 +248,13 @@ impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &[T] {
     unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
         unsafe { make_slice(interner, self, <[T]>::to_vec) }
+    }
+}
+
+impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &Vec<T> {
+    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+        // SAFETY: as the caller's.
+        unsafe { Make::<[T]>::make(self.as_slice(), interner) }
     }
 }
 
@@ -314,8 +322,8 @@ impl Make<str> for char {
 // Values ------------------------------------------------------------------------------------------
 
 impl<T: Borrow<Q> + 'static, Q: Eq + Hash + ?Sized> Find<T> for Q {
-    fn stored_hash(&self, interner: &Interner) -> u64 {
-        interner.hash_value(self)
+    fn stored_hash(&self, seed: &Seed) -> u64 {
+        seed.hash_value(self)
     }
 
     fn is(&self, value: &T) -> bool {

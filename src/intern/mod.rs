@@ -55,11 +55,17 @@ pub mod lifetime;
 pub mod table;
 
 #[cfg(not(loom))]
+mod atom;
+#[cfg(not(loom))]
 mod blocks;
 #[cfg(not(loom))]
 mod convert;
 #[cfg(not(loom))]
 mod global;
+#[cfg(not(loom))]
+mod hash;
+#[cfg(not(loom))]
+mod instance;
 #[cfg(not(loom))]
 mod int;
 #[cfg(not(loom))]
@@ -69,24 +75,39 @@ mod interner;
 #[cfg(not(loom))]
 mod key;
 #[cfg(not(loom))]
+mod map;
+#[cfg(not(loom))]
 mod release;
+#[cfg(all(feature = "serde", not(loom)))]
+mod serde;
+#[cfg(not(loom))]
+mod set;
 #[cfg(not(loom))]
 mod slice;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+mod text;
 #[cfg(not(loom))]
 mod trace;
 #[cfg(not(loom))]
 mod value;
-
 #[cfg(not(loom))]
-mod text;
+mod weak;
 
 #[cfg(not(loom))]
 pub use self::{
-    int::Int,
+    atom::Atom,
+    instance::{Entries, Interner},
+    int::{Int, IntTo},
     interned::Interned,
     key::{Intern, LookUp},
+    map::{InternMap, IntoIter, Iter},
+    set::{InternSet, SetIntoIter, SetIter},
+    stats::InternStats,
     text::{OutOfMemory, get, get_bytes, intern, intern_bytes, len, try_intern},
     value::Internable,
+    weak::WeakInterned,
 };
 
 #[cfg(all(any(test, fuzzing), not(loom)))]

@@ -10,6 +10,7 @@
 use super::blocks::{interner_of, interner_ptr_of};
 use super::entry::Header;
 use super::interner::{Contents, Interner};
+use super::weak;
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use core::ptr::{NonNull, null_mut};
@@ -42,6 +43,12 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     let this = unsafe { interner_ptr_of(entry) };
     // SAFETY: mapped until this entry's block is freed.
     let interner = unsafe { this.as_ref() };
+    // SAFETY: the caller owns the entry.
+    let count = &unsafe { entry.as_ref() }.count;
+    if count.is_watched() {
+        weak::forget(entry);
+        count.unwatch();
+    }
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
         unsafe { interner.unlink(entry) };

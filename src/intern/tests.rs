@@ -346,8 +346,8 @@ fn immortals_stay() {
     let handle = own.intern("immortal, soon");
     let id = handle.id();
     assert_eq!((own.0.len(), handle.is_immortal()), (1, false));
-    handle.make_immortal();
-    handle.make_immortal();
+    handle.immortalize();
+    handle.immortalize();
     assert_eq!((own.0.len(), handle.is_immortal()), (0, true));
     drop(handle);
     assert_eq!(own.intern("immortal, soon").id(), id);

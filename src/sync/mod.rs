@@ -8,6 +8,7 @@
 //! - [`Mutex`]: parking_lot's. Its slow path allocates, so `os` and `heap` never use it.
 //! - [`RawMutex`]: never allocates; for `os` and `heap`.
 //! - [`Published`]: a value that never goes away, found without a lock.
+//! - [`Arc`], [`OnceLock`]: std's.
 //! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.
 
 #[cfg(not(loom))]

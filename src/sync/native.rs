@@ -1,6 +1,7 @@
 //! The facade over `core` and parking_lot.
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Arc, OnceLock};
 
 /// Atomic types, orderings and fences.
 pub(crate) mod atomic {

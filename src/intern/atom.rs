@@ -1,0 +1,97 @@
+//! Immortal text that the program names in its source.
+
+use super::intern;
+use super::interned::Interned;
+use crate::sync::OnceLock;
+use core::fmt;
+use core::ops::Deref;
+
+/// An immortal text, interned when it is first used: for statics. [`atom!`](crate::atom) makes one in an
+/// expression.
+///
+/// Python's identifiers, which the interpreter interns once and keeps (`_Py_ID`).
+///
+/// ```
+/// use hoopsnake::intern::{Atom, intern};
+///
+/// static SELF: Atom = Atom::new("self");
+///
+/// assert_eq!(intern("self"), *SELF);
+/// assert!(SELF.is_immortal());
+/// ```
+pub struct Atom {
+    text: &'static str,
+    handle: OnceLock<Interned<str>>,
+}
+
+impl Atom {
+    /// An atom that is not interned yet. Free.
+    ///
+    /// ```
+    /// # use hoopsnake::intern::Atom;
+    /// static NAME: Atom = Atom::new("name");
+    /// assert_eq!(NAME.get().len(), 4);
+    /// ```
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, handle: OnceLock::new() }
+    }
+
+    /// The handle, the same one for every atom of this text.
+    ///
+    /// Costs a load and a test; the first time, what [`intern`](super::intern) costs, and a lock.
+    ///
+    /// # Panics
+    /// If memory is refused, the first time: as [`intern`](super::intern).
+    ///
+    /// ```
+    /// # use hoopsnake::intern::{Atom, intern};
+    /// static NAME: Atom = Atom::new("name");
+    /// assert!(NAME.get().ptr_eq(&intern("name")));
+    /// ```
+    #[inline(always)]
+    pub fn get(&self) -> &Interned<str> {
+        self.handle.get_or_init(
+            #[cold]
+            || {
+                let handle = intern(self.text);
+                handle.immortalize();
+                handle
+            },
+        )
+    }
+}
+
+impl Deref for Atom {
+    type Target = Interned<str>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Interned<str> {
+        self.get()
+    }
+}
+
+impl fmt::Debug for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.text, f)
+    }
+}
+
+/// The immortal handle of a constant text, as a `&'static Interned<str>`.
+///
+/// Resolved once at each place, then a load and a test; all atoms of a text, and every
+/// [`intern`](crate::intern::intern) of it, give the same entry. Python's interned identifiers.
+///
+/// ```
+/// use hoopsnake::atom;
+/// use hoopsnake::intern::intern;
+///
+/// let token = intern("while");
+/// assert!(token == atom!("while") && token != atom!("for"));
+/// ```
+#[macro_export]
+macro_rules! atom {
+    ($text:expr $(,)?) => {{
+        static ATOM: $crate::intern::Atom = $crate::intern::Atom::new($text);
+        ATOM.get()
+    }};
+}
