@@ -1,6 +1,6 @@
-//! Forks of a process whose other threads allocate: cases H20 and X16 of `python.md`.
+//! Forks of a process whose other threads allocate and intern: cases H20 and X16 of `python.md`.
 //!
-//! Handlers of another library allocate around every fork: some were registered before the heap's own
+//! Handlers of another library allocate and intern around every fork: some were registered before the heap's own
 //! (from the list of initializers, before Rust's runtime), some after. A child that finds a lock held
 //! hangs, and is killed.
 #![cfg(target_os = "linux")]
@@ -15,6 +15,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hoopsnake::intern::{Interned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
 #[global_allocator]
@@ -35,9 +36,25 @@ fn allocate() {
     assert!(many.iter().zip(0..).all(|(block, n)| **block == n));
 }
 
+/// Takes the locks of all shards, of new words and of the last handles of old ones.
+fn intern_all(round: usize) {
+    let words: Vec<Interned<str>> =
+        (0..400).map(|n| intern(&format!("word {}", (n * 31 + round) % 1000))).collect();
+    assert!(
+        words
+            .iter()
+            .zip(0..)
+            .all(|(word, n)| **word == format!("word {}", (n * 31 + round) % 1000))
+    );
+    let value = Interned::new((round, "a value"));
+    let weak = value.downgrade();
+    assert!(weak.upgrade().is_some_and(|again| again.ptr_eq(&value)));
+}
+
 extern "C" fn another_handler() {
     CALLS.fetch_add(1, Ordering::Relaxed);
     allocate();
+    intern_all(0);
 }
 
 /// What another library does, at the time that suits it.
@@ -179,6 +196,40 @@ fn x16_a_thousand_forks_of_a_busy_process() {
     // The parent goes on as before.
     allocate();
     assert_adds_up();
+}
+
+/// Forks while other threads intern the same words and drop the last handles of them; the child does so
+/// on threads of its own.
+#[test]
+fn x16_forks_of_a_process_that_interns() {
+    let _alone = alone();
+    let forks = if cfg!(any(sanitized, debug_assertions)) { 20 } else { 100 };
+    let stop = AtomicBool::new(false);
+    let inherited: Vec<Interned<str>> =
+        (0..1000).step_by(3).map(|n| intern(&format!("word {n}"))).collect();
+    thread::scope(|scope| {
+        for round in 0..3 {
+            let stop = &stop;
+            scope.spawn(move || {
+                (0..)
+                    .take_while(|_| !stop.load(Ordering::Relaxed))
+                    .for_each(|n| intern_all(n * 3 + round));
+            });
+        }
+        for n in 0..forks {
+            fork(|| {
+                intern_all(n);
+                assert!(inherited[n % 300].ptr_eq(&intern(&format!("word {}", n % 300 * 3))));
+                if n % 10 == 0 {
+                    thread::scope(|scope| {
+                        (0..3).for_each(|round| drop(scope.spawn(move || intern_all(round))));
+                    });
+                }
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    intern_all(0);
 }
 
 /// A child forks again, and its child again.

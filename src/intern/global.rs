@@ -7,8 +7,9 @@
 //! Lists are changed under one lock and read without (`sync::Published`): an interner is filled before it
 //! is published, links to the one before it, and never goes away.
 
+use super::fork;
 use super::interner::{Contents, Interner};
-use crate::sync::{Mutex, Published};
+use crate::sync::{Published, RawMutex};
 use core::any::TypeId;
 use core::hash::{Hash, Hasher};
 
@@ -23,7 +24,8 @@ pub(super) static OS_STRINGS: Global = Global(Published::new());
 /// The interner of `CStr`.
 pub(super) static C_STRINGS: Global = Global(Published::new());
 static TYPES: [Published<Interner>; LISTS] = [const { Published::new() }; LISTS];
-static GROW: Mutex<()> = Mutex::new(());
+/// Held while an interner is made.
+pub(super) static GROW: RawMutex<()> = RawMutex::new(());
 
 /// An interner of bytes that is mapped when it is first needed, and never unmapped.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl Global {
     /// The interner. `None` when memory is refused.
     #[cold]
     pub(super) fn get_or_map(&self) -> Option<&'static Interner> {
+        fork::register();
         let _lock = GROW.lock();
         if let Some(interner) = self.get() {
             return Some(interner);
@@ -67,6 +70,7 @@ pub(super) fn of(wanted: TypeId) -> Option<&'static Interner> {
 #[cold]
 pub(super) fn of_or_map(kind: Contents) -> Option<&'static Interner> {
     let Contents::Values { of: wanted, .. } = kind else { return None };
+    fork::register();
     let _lock = GROW.lock();
     if let Some(interner) = of(wanted) {
         return Some(interner);

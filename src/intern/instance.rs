@@ -1,11 +1,11 @@
 //! Interners of one's own, and the program's.
 
-use super::OutOfMemory;
 use super::interned::Interned;
 use super::interner::Interner as Shared;
 use super::key::{Intern, LookUp, make_value};
 use super::stats::InternStats;
 use super::value::Internable;
+use super::{OutOfMemory, fork};
 use alloc::borrow::ToOwned;
 use alloc::vec;
 use core::borrow::Borrow;
@@ -72,6 +72,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// # Ok::<(), hoopsnake::intern::OutOfMemory>(())
     /// ```
     pub fn try_new() -> Result<Self, OutOfMemory> {
+        fork::register();
         let shared = Shared::map(T::kind(), None).ok_or(OutOfMemory)?;
         Ok(Self { shared, own: true, contents: PhantomData })
     }

@@ -4,7 +4,7 @@
 //! made when first needed and never freed; each is twice as long as the one before.
 
 use super::entry::Count;
-use crate::sync::{Mutex, Published};
+use crate::sync::{Published, RawMutex};
 use alloc::boxed::Box;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -47,7 +47,7 @@ const SEGMENTS: usize = (i64::BITS - 1 - FIRST_LOG2) as usize;
 
 /// The shared objects above: 257 to 512, 513 to 1024, and so on.
 static WIDER: [Published<Segment>; SEGMENTS] = [const { Published::new() }; SEGMENTS];
-static GROW: Mutex<()> = Mutex::new(());
+pub(super) static GROW: RawMutex<()> = RawMutex::new(());
 
 /// Shared objects of numbers that follow each other.
 #[derive(Debug)]

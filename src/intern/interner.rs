@@ -8,6 +8,7 @@
 
 use super::blocks::{BlockBytes, Regions, ShardMemory};
 use super::entry::Header;
+use super::fork;
 use super::hash::Seed;
 use super::lifetime::Lifetime;
 use super::release;
@@ -18,7 +19,7 @@ use crate::base::bits::align_up;
 use crate::base::config::PAGE;
 use crate::os;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{RawMutex, RawMutexGuard};
 use alloc::vec::Vec;
 use core::any::TypeId;
 use core::array;
@@ -91,8 +92,10 @@ pub struct Interner {
     /// The key of keyed tables (SipHash-1-3).
     key: RandomState,
     shards: [Shard<NonNull<ShardMemory>>; SHARDS],
-    regions: Mutex<Regions>,
+    regions: RawMutex<Regions>,
     lifetime: Lifetime,
+    /// Its place among all interners; under the lock of their list.
+    pub(super) links: fork::Links,
     /// The next interner in its list of [`super::global`].
     pub(super) next: Option<&'static Interner>,
 }
@@ -117,7 +120,8 @@ struct SmallTables([u8; SMALL_TABLES]);
 impl Interner {
     /// Maps a new interner. `None` when memory is refused.
     ///
-    /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used.
+    /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used. The
+    /// caller [registered](fork::register) for forks, under no lock.
     pub(super) fn map(contents: Contents, next: Option<&'static Self>) -> Option<NonNull<Self>> {
         let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?;
         let key = RandomState::new();
@@ -137,17 +141,32 @@ impl Interner {
             contents,
             key,
             shards: array::from_fn(shard),
-            regions: Mutex::new(Regions::new()),
+            regions: RawMutex::new(Regions::new()),
             lifetime: Lifetime::new(SHARDS),
+            links: fork::Links::default(),
             next,
         };
         // SAFETY: the mapping begins with an interner, is aligned to pages, and is ours alone.
         unsafe { interner.write(filled) };
+        // SAFETY: filled; `unmap` leaves.
+        unsafe { fork::join(interner) };
         Some(interner)
     }
 
+    /// Takes all locks for the time of a fork.
+    pub(super) fn begin_fork(&self) {
+        self.shards.iter().for_each(Shard::begin_fork);
+        self.regions.begin_fork();
+    }
+
+    /// Gives them back.
+    pub(super) fn end_fork(&self) {
+        self.regions.end_fork();
+        self.shards.iter().for_each(Shard::end_fork);
+    }
+
     /// The regions; the lock comes after a shard's.
-    pub(super) fn regions(&self) -> MutexGuard<'_, Regions> {
+    pub(super) fn regions(&self) -> RawMutexGuard<'_, Regions> {
         self.regions.lock()
     }
 
@@ -234,6 +253,8 @@ impl Interner {
     /// Nobody uses the interner or an entry any more.
     #[cold]
     unsafe fn unmap(this: NonNull<Self>) {
+        // SAFETY: `map` joined it.
+        unsafe { fork::leave(this) };
         // SAFETY: mapped until the end of this function.
         let interner = unsafe { this.as_ref() };
         // SAFETY: no entry or table is used any more.

@@ -61,6 +61,8 @@ mod blocks;
 #[cfg(not(loom))]
 mod convert;
 #[cfg(not(loom))]
+mod fork;
+#[cfg(not(loom))]
 mod global;
 #[cfg(not(loom))]
 mod hash;

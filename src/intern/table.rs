@@ -39,7 +39,7 @@
 
 use super::entry::Header;
 use crate::base::bits::prefetch;
-use crate::sync::Mutex;
+use crate::sync::RawMutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use alloc::vec::Vec;
 
@@ -129,12 +129,13 @@ impl View {
     }
 }
 
-/// What writers see of a shard.
+/// What writers see of a shard: one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Shard<B> {
     /// Counts insertions, moves of entries and moves to another table.
     changes: AtomicUsize,
-    writer: Mutex<Writer<B>>,
+    writer: RawMutex<Writer<B>>,
 }
 
 /// What the lock of a shard guards besides the slots.
@@ -156,7 +157,7 @@ impl<B> Shard<B> {
     /// A shard without entries.
     pub fn new(blocks: B) -> Self {
         let writer = Writer { live: 0, immortal: 0, dying: 0, closed: false, blocks };
-        let writer = Mutex::new(writer);
+        let writer = RawMutex::new(writer);
         Self { changes: AtomicUsize::new(0), writer }
     }
 
@@ -179,6 +180,18 @@ impl<B> Shard<B> {
     /// Runs `f` under the lock.
     pub fn with_blocks<R>(&self, f: impl FnOnce(&mut B) -> R) -> R {
         f(&mut self.writer.lock().blocks)
+    }
+
+    /// Takes the lock for the time of a fork.
+    #[cfg(not(loom))]
+    pub fn begin_fork(&self) {
+        self.writer.begin_fork();
+    }
+
+    /// Gives it back.
+    #[cfg(not(loom))]
+    pub fn end_fork(&self) {
+        self.writer.end_fork();
     }
 
     /// Closes the shard; true if it holds nothing. If not, whoever frees its last block is told so.

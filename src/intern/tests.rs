@@ -27,6 +27,7 @@ impl Drop for Own {
 
 impl Own {
     fn new() -> Self {
+        super::fork::register();
         let interner = Interner::map(Contents::Bytes, None).expect("memory");
         // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })

@@ -12,7 +12,7 @@ use super::entry::Header;
 use super::hash::Seed;
 use super::interned::Interned;
 use super::value::EntryPtr;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, RawMutex, RawMutexGuard};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -21,7 +21,7 @@ use hashbrown::HashTable;
 const LISTS: usize = 16;
 
 /// The cells of live entries, by their entries' addresses.
-static CELLS: [Mutex<List>; LISTS] = [const { Mutex::new(HashTable::new()) }; LISTS];
+static CELLS: [RawMutex<List>; LISTS] = [const { RawMutex::new(HashTable::new()) }; LISTS];
 
 type List = HashTable<Listed>;
 
@@ -30,7 +30,7 @@ type List = HashTable<Listed>;
 struct Cell {
     /// Where the entry is, or was.
     address: usize,
-    entry: Mutex<Option<Alive>>,
+    entry: RawMutex<Option<Alive>>,
 }
 
 /// The address of an entry whose block is not free.
@@ -54,12 +54,12 @@ fn hash_of(address: usize) -> u64 {
     Seed::of_program().hash_value(&address)
 }
 
-fn list_of(address: usize) -> &'static Mutex<List> {
+fn list_of(address: usize) -> &'static RawMutex<List> {
     &CELLS[(hash_of(address) >> 32) as usize % LISTS]
 }
 
 /// Locks a list that has room for one more.
-fn lock_with_room(list: &'static Mutex<List>) -> MutexGuard<'static, List> {
+fn lock_with_room(list: &'static RawMutex<List>) -> RawMutexGuard<'static, List> {
     let mut locked = list.lock();
     while locked.len() == locked.capacity() {
         let length = locked.len() + 1;
@@ -73,15 +73,40 @@ fn lock_with_room(list: &'static Mutex<List>) -> MutexGuard<'static, List> {
             core::mem::swap(&mut *locked, &mut larger);
         }
         // The old table is freed without the lock.
-        MutexGuard::unlocked(&mut locked, || drop(larger));
+        drop(locked);
+        drop(larger);
+        locked = list.lock();
     }
     locked
+}
+
+/// Takes all locks for the time of a fork.
+pub(super) fn begin_fork() {
+    for list in &CELLS {
+        list.begin_fork();
+        // This thread passes.
+        for listed in list.lock().iter() {
+            // SAFETY: a listed cell has a weak handle: the last one takes it out under the list's lock.
+            unsafe { listed.cell.as_ref() }.entry.begin_fork();
+        }
+    }
+}
+
+/// Gives them back.
+pub(super) fn end_fork() {
+    for list in &CELLS {
+        for listed in list.lock().iter() {
+            // SAFETY: as above.
+            unsafe { listed.cell.as_ref() }.entry.end_fork();
+        }
+        list.end_fork();
+    }
 }
 
 /// The cell of a live entry.
 fn cell_of(entry: NonNull<Header>) -> Arc<Cell> {
     let address = entry.addr().get();
-    let new = Arc::new(Cell { address, entry: Mutex::new(Some(Alive(entry))) });
+    let new = Arc::new(Cell { address, entry: RawMutex::new(Some(Alive(entry))) });
     let mut list = lock_with_room(list_of(address));
     let found = list.find(hash_of(address), |listed| listed.address == address);
     if let Some(&Listed { cell, .. }) = found {

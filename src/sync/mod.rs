@@ -5,8 +5,8 @@
 //!
 //! - [`atomic`]: the atomic types, [`atomic::Ordering`] and [`atomic::fence`].
 //! - [`cell::UnsafeCell`]: `with` and `with_mut` give the raw pointer; loom reports unordered accesses.
-//! - [`Mutex`]: parking_lot's. Its slow path allocates, so `os` and `heap` never use it.
-//! - [`RawMutex`]: never allocates; for `os` and `heap`.
+//! - [`RawMutex`]: a lock that never allocates and is whole in a forked child. (parking_lot's slow path
+//!   allocates, and in a child its table of sleepers may be locked for ever by a thread that is gone.)
 //! - [`Published`]: a value that never goes away, found without a lock.
 //! - [`Arc`], [`OnceLock`]: std's.
 //! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.

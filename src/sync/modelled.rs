@@ -15,27 +15,21 @@ pub(crate) mod hint {
     pub(crate) use loom::hint::spin_loop;
 }
 
-/// A guard of either lock.
-pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
-
 /// A guard of the lock that never allocates.
 pub(crate) type RawMutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
 /// The lock that never allocates, as loom's mutex.
-pub(crate) type RawMutex<T> = Mutex<T>;
-
-/// parking_lot's interface over loom's mutex.
 #[derive(Debug)]
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) struct RawMutex<T>(loom::sync::Mutex<T>);
 
-impl<T> Mutex<T> {
+impl<T> RawMutex<T> {
     /// An unlocked mutex.
     pub(crate) fn new(value: T) -> Self {
         Self(loom::sync::Mutex::new(value))
     }
 
     /// Waits for the lock.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> RawMutexGuard<'_, T> {
         self.0.lock().expect("no model panics while it holds a lock")
     }
 }

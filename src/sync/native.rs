@@ -1,6 +1,5 @@
-//! The facade over `core` and parking_lot.
+//! The facade over `core` and std.
 
-pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::{Arc, OnceLock};
 
 /// Atomic types, orderings and fences.
