@@ -1,7 +1,7 @@
 //! Look-ups against insertion, last drops, growth, shrinking, the keyed switch and used-again blocks.
 //!
 //! Tried, one at a time in `src/intern/table.rs`; each makes a model here fail:
-//! - orderings made Relaxed: slots loaded by a reader, stored by `place`, stored by `take_out`; the
+//! - orderings made Relaxed: slots loaded by a reader, stored by `put`, stored by `take_out`; the
 //!   view loaded, stored; `changes` loaded, stored;
 //! - rules: contents compared before they are counted; counted first under the lock, and given back
 //!   there (a deadlock); a distance that a moved entry keeps; no second probe under the lock; a block freed before its slot is removed; a

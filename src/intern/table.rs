@@ -23,9 +23,10 @@
 //!    once, and none that is free.
 //! 5. Contents whose comparison is user code are compared by readers only. [`insert_unless_changed`]
 //!    inserts if nothing was inserted or moved in the shard since before the reader's probe.
-//! 6. A shard that is flooded (many entries of one tag on one probe, or very long probes) moves to a
-//!    *keyed* table, whose home slots come from a keyed hash of the contents. The mode is a bit of
-//!    the view, so that a reader's mode always fits its table.
+//! 6. What chooses home slot and tag is the entry's *place*: its hash, but in a *keyed* table a keyed
+//!    hash of its contents. A shard that is flooded (many entries of one tag on one probe, or very long
+//!    probes) moves to a keyed table. The mode is a bit of the view, so that a reader's mode always
+//!    fits its table.
 //! 7. A shard that is *closed* is looked up in no more; who frees its last block is told, so that its
 //!    memory may go (`lifetime.rs`).
 //!
@@ -247,8 +248,21 @@ pub trait Space {
 }
 
 #[inline(always)]
-fn tag_of(hash: u64) -> u64 {
-    ((hash << 16) & !BELOW_TAG) | TAG_MARK
+fn tag_of(place: u64) -> u64 {
+    ((place << 16) & !BELOW_TAG) | TAG_MARK
+}
+
+/// What chooses home slot and tag of what is sought.
+#[inline(always)]
+fn place_of_sought(table: Table, hash: u64, keyed: impl FnOnce() -> u64) -> u64 {
+    if table.is_keyed() { keyed() } else { hash }
+}
+
+/// What chooses home slot and tag of an entry in the table, or about to be. The lock is held.
+fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
+    // SAFETY: the entry is in the table or the caller's, and the lock of its shard is held.
+    let hash = unsafe { space.header(entry).hash() };
+    if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
 }
 
 /// A slot at a distance from its home.
@@ -268,10 +282,10 @@ struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     #[inline(always)]
-    fn new<S: Space>(space: &'a S, table: Table, home: u64, hash: u64) -> Self {
+    fn new<S: Space>(space: &'a S, table: Table, place: u64) -> Self {
         let slots = space.slots(table);
         debug_assert_eq!(slots.len(), table.length());
-        Self { slots, home: home as usize, tag: tag_of(hash), steps: 0 }
+        Self { slots, home: place as usize, tag: tag_of(place), steps: 0 }
     }
 
     /// The next entry. Whatever other threads store, the end comes after as many slots as there are.
@@ -296,17 +310,16 @@ impl<'a> Probe<'a> {
 
 /// Looks for an entry without a lock, and takes a count of it. `None` says little: see the protocol.
 ///
-/// `matches` compares the contents; `keyed_home` is the keyed hash of what is sought.
+/// `matches` compares the contents; `keyed` is the keyed hash of what is sought.
 #[inline(always)]
 pub fn look_up<S: Space>(
     space: &S,
     hash: u64,
-    keyed_home: impl FnOnce() -> u64,
+    keyed: impl FnOnce() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
     let table = space.view(hash).acquire();
-    let home = if table.is_keyed() { keyed_home() } else { hash };
-    let mut probe = Probe::new(space, table, home, hash);
+    let mut probe = Probe::new(space, table, place_of_sought(table, hash, keyed));
     // Of 32,768 entries that are met on the way, one has the tag by chance.
     let first = probe.next(Ordering::Acquire)?;
     if take(space, first, &matches) { Some(first) } else { look_on(space, probe, matches) }
@@ -360,13 +373,13 @@ impl<S: Space> Drop for Counted<'_, S> {
 pub fn look_up_or_insert<S: Space>(
     space: &S,
     hash: u64,
-    keyed_home: impl Fn() -> u64,
+    keyed: impl Fn() -> u64,
     matches: impl Fn(Entry) -> bool,
     immortal: bool,
     make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
 ) -> Option<Entry> {
     let mut writer = space.shard(hash).writer.lock();
-    match probe_locked(space, hash, keyed_home, matches) {
+    match probe_locked(space, hash, keyed, matches) {
         Ok(found) => Some(found),
         Err(flooded) => insert(space, &mut writer, hash, flooded, immortal, make),
     }
@@ -376,11 +389,11 @@ pub fn look_up_or_insert<S: Space>(
 pub fn look_up_locked<S: Space>(
     space: &S,
     hash: u64,
-    keyed_home: impl Fn() -> u64,
+    keyed: impl Fn() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
     let _writer = space.shard(hash).writer.lock();
-    probe_locked(space, hash, keyed_home, matches).ok()
+    probe_locked(space, hash, keyed, matches).ok()
 }
 
 /// Compares first, then counts; a dying entry is none. The error: whether the shard is flooded.
@@ -388,12 +401,11 @@ pub fn look_up_locked<S: Space>(
 fn probe_locked<S: Space>(
     space: &S,
     hash: u64,
-    keyed_home: impl Fn() -> u64,
+    keyed: impl Fn() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Result<Entry, bool> {
     let table = space.view(hash).current();
-    let home = if table.is_keyed() { keyed_home() } else { hash };
-    let mut probe = Probe::new(space, table, home, hash);
+    let mut probe = Probe::new(space, table, place_of_sought(table, hash, keyed));
     let mut twins = 0;
     while let Some(entry) = probe.next(Ordering::Relaxed) {
         if matches(entry) && space.header(entry).count.try_increment() {
@@ -453,9 +465,8 @@ fn insert<S: Space>(
     let entry = make(&mut writer.blocks)?;
     debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
     let table = space.view(hash).current();
-    let home = if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash };
     space.header(entry).count.publish(immortal);
-    place(space, table, home, entry.0 | tag_of(hash));
+    put(space, table, entry);
     writer.live += 1;
     writer.immortal += usize::from(immortal);
     space.shard(hash).changed(writer);
@@ -497,7 +508,7 @@ fn move_to<S: Space>(
         prefetch(core::ptr::without_provenance::<u8>((ahead & ADDRESS) as usize));
         let slot = slot.load(Ordering::Relaxed);
         if slot != EMPTY {
-            place(space, new, home_of(space, new, slot), slot);
+            put(space, new, Entry(slot & ADDRESS));
         }
     }
     view.0.store(new.0, Ordering::Release);
@@ -506,24 +517,17 @@ fn move_to<S: Space>(
     true
 }
 
-/// The hash that chooses the home slot of an entry in the table. The lock is held.
-fn home_of<S: Space>(space: &S, table: Table, slot: u64) -> u64 {
-    let entry = Entry(slot & ADDRESS);
-    // SAFETY: the entry is in the table, and the lock of its shard is held.
-    let hash = unsafe { space.header(entry).hash() };
-    if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
-}
-
-/// Stores a slot in the first empty place from `home` on; there is one.
-fn place<S: Space>(space: &S, table: Table, home: u64, slot: u64) {
+/// Stores an entry in the first empty slot from its home on; there is one. The lock is held.
+fn put<S: Space>(space: &S, table: Table, entry: Entry) {
+    let place = place_of(space, table, entry);
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let (mut at, mut distance) = (home as usize & mask, 0);
+    let (mut at, mut distance) = (place as usize & mask, 0);
     while slots[at].load(Ordering::Relaxed) != EMPTY {
         at = (at + 1) & mask;
         distance += 1;
     }
-    slots[at].store(at_distance(slot, distance), Ordering::Release);
+    slots[at].store(at_distance(entry.0 | tag_of(place), distance), Ordering::Release);
 }
 
 /// Removes a dead entry from its shard's table. Its block stays the caller's, until [`free`].
@@ -570,7 +574,7 @@ fn prefetch_home<S: Space>(space: &S, hash: u64) {
 
 fn remove<S: Space>(space: &S, writer: &mut Writer<S::Blocks>, entry: Entry, hash: u64) {
     let table = space.view(hash).current();
-    if take_out(space, table, entry, home_of(space, table, entry.0)) {
+    if take_out(space, table, entry) {
         space.shard(hash).changed(writer);
     }
     writer.live -= 1;
@@ -647,10 +651,10 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 ///
 /// An entry behind the gap moves into it unless its home lies after the gap. A reader can miss an
 /// entry that moves past it, never find a wrong one.
-fn take_out<S: Space>(space: &S, table: Table, entry: Entry, home: u64) -> bool {
+fn take_out<S: Space>(space: &S, table: Table, entry: Entry) -> bool {
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let mut gap = home as usize & mask;
+    let mut gap = place_of(space, table, entry) as usize & mask;
     while slots[gap].load(Ordering::Relaxed) & ADDRESS != entry.0 {
         debug_assert_ne!(
             slots[gap].load(Ordering::Relaxed),
@@ -684,7 +688,8 @@ fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize
     if distance < DISTANCE {
         return distance as usize;
     }
-    at.wrapping_sub(home_of(space, table, slot) as usize) & (table.length() - 1)
+    let home = place_of(space, table, Entry(slot & ADDRESS)) as usize;
+    at.wrapping_sub(home) & (table.length() - 1)
 }
 
 /// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
@@ -706,7 +711,9 @@ pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
         if slot == EMPTY {
             continue;
         }
-        let home = home_of(space, table, slot) as usize & (slots.len() - 1);
+        let place = place_of(space, table, Entry(slot & ADDRESS));
+        assert_eq!(slot & !BELOW_TAG | TAG_MARK, tag_of(place), "the tag in slot {at}");
+        let home = place as usize & (slots.len() - 1);
         let distance = at.wrapping_sub(home) & (slots.len() - 1);
         assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
         for step in 0..distance {
