@@ -130,3 +130,29 @@ fn immortals_are_seen() {
         reader.join().unwrap();
     });
 }
+
+/// Somebody watches while handles go on two threads: whoever is the last knows of it.
+#[test]
+fn the_last_knows_of_the_watcher() {
+    explore("the last knows of the watcher", None, || {
+        let block = Block::new();
+        block.fill(1, false);
+        block.header.count.increment();
+        let watcher = {
+            let block = block.clone();
+            thread::spawn(move || {
+                block.header.count.watch();
+                let last = block.header.count.decrement();
+                assert!(!last || block.header.count.is_watched());
+                last
+            })
+        };
+        let last = block.header.count.decrement();
+        let theirs = watcher.join().unwrap();
+        assert!(last != theirs, "one of them is the last");
+        assert!(block.header.count.is_watched() && !block.header.count.try_increment());
+        block.header.count.unwatch();
+        block.fill(2, false);
+        assert!(block.header.count.decrement() && !block.header.count.is_watched());
+    });
+}

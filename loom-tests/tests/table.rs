@@ -49,6 +49,8 @@ struct Made {
 /// An interner of one shard. Nodes and tables are made by the thread that needs them first, so loom
 /// sees a reader that gets to fresh memory without an order.
 struct Model {
+    /// Free blocks that another interner takes too, against the rule.
+    common: Option<Arc<loom::sync::Mutex<Vec<Entry>>>>,
     view: View,
     shard: Shard<Blocks>,
     /// The hash of a key: all keys share one, or each has its own home.
@@ -62,6 +64,7 @@ impl Model {
         let first = slots(table::MIN_LOG2);
         let base = &raw const *first as usize;
         Self {
+            common: None,
             view: View::new(Table::new(base, table::MIN_LOG2, false)),
             shard: Shard::new(Blocks::default()),
             hash,
@@ -81,7 +84,8 @@ impl Model {
     }
 
     fn make(&self, blocks: &mut Blocks, key: u64) -> Option<Entry> {
-        let entry = blocks.free.pop().unwrap_or_else(|| {
+        let common = self.common.as_ref().and_then(|common| common.lock().unwrap().pop());
+        let entry = common.or_else(|| blocks.free.pop()).unwrap_or_else(|| {
             let node = Box::new(Node { header: Header::dead(), key: UnsafeCell::new(NO_KEY) });
             let entry = Entry(&raw const *node as u64);
             self.made.lock().unwrap().nodes.push(node);
@@ -112,6 +116,17 @@ impl Model {
             .unwrap()
     }
 
+    /// As `get` does for text: a miss is confirmed under the lock.
+    fn get(&self, key: u64) -> Option<Entry> {
+        let hash = (self.hash)(key);
+        table::look_up(self, hash, || keyed_home(key), |entry| self.key(entry) == key).or_else(
+            || {
+                let matches = |entry| self.key(entry) == key;
+                table::look_up_locked(self, hash, || keyed_home(key), matches)
+            },
+        )
+    }
+
     /// As `Interned::new` does for values, whose comparison must not run under the lock.
     fn intern_value(&self, key: u64) -> Entry {
         let hash = (self.hash)(key);
@@ -135,7 +150,10 @@ impl Model {
             let gone = table::bury(self, entry, |blocks| {
                 // SAFETY: dead, unlinked and owned; loom would report a reader.
                 self.node(entry).key.with_mut(|key| unsafe { *key = NO_KEY });
-                blocks.free.push(entry);
+                match &self.common {
+                    Some(common) => common.lock().unwrap().push(entry),
+                    None => blocks.free.push(entry),
+                }
             });
             assert!(!gone, "the shard is open");
         }
@@ -345,4 +363,81 @@ fn reader_against_shrinking() {
             model.finish();
         });
     }
+}
+
+/// Who holds a key gets it, whatever moves meanwhile.
+#[test]
+fn what_is_held_is_found() {
+    for hash in [same, own] {
+        explore("what is held is found", None, move || {
+            let model = Arc::new(Model::new(hash, true));
+            let (first, held) = (model.intern(1), model.intern(0));
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || model.get(0))
+            };
+            model.release(first);
+            let others = [2, 3, 4].map(|key| model.intern(key));
+            let found = reader.join().unwrap();
+            assert_eq!(found, Some(held), "a held key is found");
+            others.into_iter().chain([held, held]).for_each(|entry| model.release(entry));
+            model.finish();
+        });
+    }
+}
+
+/// A key dies in one interner while a reader looks for it, and is interned in another.
+fn side_by_side(common: bool) {
+    let mut models = [Model::new(own, false), Model::new(own, false)];
+    if common {
+        let blocks = Arc::new(loom::sync::Mutex::new(Vec::new()));
+        models.iter_mut().for_each(|model| model.common = Some(blocks.clone()));
+    }
+    let models = Arc::new(models);
+    let first = models[0].intern(0);
+    let reader = {
+        let models = models.clone();
+        thread::spawn(move || models[0].intern(0))
+    };
+    models[0].release(first);
+    let other = models[1].intern(0);
+    let here = models[0].intern(0);
+    let there = reader.join().unwrap();
+    assert_eq!(here, there, "two live entries of one key");
+    assert_ne!(here, other, "an entry of another interner");
+    [here, there].into_iter().for_each(|entry| models[0].release(entry));
+    models[1].release(other);
+    if !common {
+        models.iter().for_each(Model::finish);
+    }
+}
+
+#[test]
+fn two_interners_side_by_side() {
+    explore("two interners side by side", None, || side_by_side(false));
+}
+
+/// Blocks belong to one interner: if another takes a dead one, a reader with an old slot finds the right
+/// contents in the wrong interner.
+#[test]
+#[should_panic(expected = "two live entries of one key")]
+fn two_interners_of_common_blocks() {
+    explore("two interners of common blocks", None, || side_by_side(true));
+}
+
+/// Two threads let the same block live and die, each for keys of its own, while a third looks for one.
+#[test]
+fn a_block_is_used_again() {
+    explore("a block is used again", Some(2), || {
+        let model = Arc::new(Model::new(same, false));
+        let users: Vec<_> = [0, 1]
+            .map(|key| {
+                let model = model.clone();
+                thread::spawn(move || model.use_once(key, Model::intern))
+            })
+            .into();
+        model.use_once(0, Model::intern);
+        users.into_iter().for_each(|user| user.join().unwrap());
+        model.finish();
+    });
 }
