@@ -12,9 +12,10 @@ use core::hash::{Hash, Hasher};
 use core::panic::AssertUnwindSafe;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 use std::collections::HashSet;
 use std::panic::catch_unwind;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// An interner of bytes that nobody else uses; it goes with its last handle.
 struct Own(&'static Interner);
