@@ -5,13 +5,13 @@ extern crate alloc;
 use alloc::sync::Arc;
 use core::hint::black_box;
 use core::time::Duration;
-use std::collections::HashSet;
 
 use hoopsnake::intern::Interned;
 
 use crate::random::Random;
 use crate::row::{Row, timed, timed_twice};
 use crate::scaled;
+use crate::text::{Zipf, vocabulary};
 
 /// All rows of this layer.
 pub fn rows() -> Vec<Row> {
@@ -125,43 +125,16 @@ const TOKENS: usize = scaled(200_000);
 impl Text {
     fn new(words: usize) -> Self {
         let mut random = Random::new(5);
-        let mut vocabulary = HashSet::new();
-        while vocabulary.len() < words {
-            vocabulary.insert(word(&mut random));
-        }
-        // A hash set's order differs from run to run.
-        let mut words: Vec<String> = vocabulary.into_iter().collect();
-        words.sort_unstable();
+        let words = vocabulary(words, &mut random);
         let shuffled = random.permutation(words.len());
-        let text = zipf(words.len(), &mut random).map(|rank| words[shuffled[rank]].as_str());
+        let zipf = Zipf::new(words.len());
+        let text = (0..TOKENS).map(|_| words[shuffled[zipf.rank(&mut random)]].as_str());
         Self { text: text.collect::<Vec<_>>().join(" "), words }
     }
 
     fn tokens(&self) -> Vec<&str> {
         self.text.split(' ').collect()
     }
-}
-
-/// Like an identifier: from 2 to 20 letters, mostly some 11.
-fn word(random: &mut Random) -> String {
-    let letters = 2 + random.below(7) + random.below(7) + random.below(7);
-    (0..letters).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
-}
-
-/// The ranks of a text's words: a word of rank n comes with a frequency of 1/n (Zipf's law).
-fn zipf(words: usize, random: &mut Random) -> impl Iterator<Item = usize> {
-    let frequencies = (1..=words).map(|rank| 1.0 / rank as f64);
-    let sums: Vec<f64> = frequencies
-        .scan(0.0, |sum, frequency| {
-            *sum += frequency;
-            Some(*sum)
-        })
-        .collect();
-    let total = sums.last().copied().unwrap_or_default();
-    (0..TOKENS).map(move |_| {
-        let at = random.below(1 << 32) as f64 / (1_u64 << 32) as f64 * total;
-        sums.partition_point(|&sum| sum < at).min(words - 1)
-    })
 }
 
 // Workloads ---------------------------------------------------------------------------------------
