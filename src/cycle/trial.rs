@@ -14,6 +14,7 @@
 use core::cell::Cell;
 
 use crate::object::ObjectRef;
+use crate::object::header;
 use crate::object::trace::Tracer;
 
 /// Added for edges that cannot be seen: with it no count of edges brings a counter to zero.
@@ -140,8 +141,13 @@ fn restore<G: Graph>(graph: &G, tried: &mut Tried) -> Result<(), Overcounted> {
         }
     };
     let mut tracer = Tracer::new(&mut visit);
+    let immortals = header::is_immortal(tried.words);
     graph.for_each_candidate(|object, trial| {
-        let held = trial.get() as i32;
+        let mut held = trial.get() as i32;
+        if immortals && header::is_immortal(object.header().word()) {
+            // More edges than a count can have are no mistake.
+            held = 1;
+        }
         overcounted |= held < 0;
         if held > 0 && graph.keep(object) {
             graph.push(object);

@@ -1,8 +1,8 @@
 //! Free memory made unreadable, so that a sanitizer sees uses of it.
 //!
-//! AddressSanitizer sees nothing inside pools of our own: under `--cfg sanitized` the bodies of free
-//! blocks are poisoned, except the words that the heap and the collector read themselves. Otherwise
-//! everything here is empty.
+//! AddressSanitizer and valgrind see nothing inside pools of our own: under `--cfg sanitized`, and `--cfg
+//! valgrind`, the bodies of free blocks are poisoned, except the words that the heap and the collector
+//! read themselves. Otherwise everything here is empty.
 
 pub(crate) use imp::{on_alloc, on_free, on_free_object, on_new_pool};
 
@@ -17,7 +17,7 @@ pub(crate) fn purge(place: NonNull<u8>, len: usize) {
     unsafe { os::purge(place, len) };
 }
 
-#[cfg(not(sanitized))]
+#[cfg(not(any(sanitized, valgrind)))]
 mod imp {
     use super::PoolRef;
     use core::ptr::NonNull;
@@ -43,9 +43,9 @@ mod imp {
     pub(super) fn on_purge(_place: NonNull<u8>, _size: usize) {}
 }
 
-#[cfg(sanitized)]
-mod imp {
-    use super::PoolRef;
+/// What AddressSanitizer is told.
+#[cfg(all(sanitized, not(valgrind)))]
+mod tool {
     use core::ffi::c_void;
     use core::ptr::NonNull;
 
@@ -54,18 +54,63 @@ mod imp {
         fn __asan_unpoison_memory_region(place: *const c_void, size: usize);
     }
 
-    fn poison(place: NonNull<u8>, from: usize, size: usize) {
-        if size > from {
-            // SAFETY: the part lies within the block.
-            let part = unsafe { place.add(from) };
-            // SAFETY: the region is ours.
-            unsafe { __asan_poison_memory_region(part.as_ptr().cast(), size - from) };
+    pub(super) fn poison(place: NonNull<u8>, size: usize) {
+        // SAFETY: the region is ours.
+        unsafe { __asan_poison_memory_region(place.as_ptr().cast(), size) };
+    }
+
+    pub(super) fn unpoison(place: NonNull<u8>, size: usize) {
+        // SAFETY: the region is ours.
+        unsafe { __asan_unpoison_memory_region(place.as_ptr().cast(), size) };
+    }
+}
+
+/// What valgrind is told, by its client requests: instructions that do nothing elsewhere.
+#[cfg(valgrind)]
+mod tool {
+    use core::arch::asm;
+    use core::ptr::NonNull;
+
+    const MAKE_MEM_NOACCESS: usize = 0x4D43_0000;
+    const MAKE_MEM_DEFINED: usize = 0x4D43_0002;
+
+    fn request(code: usize, place: NonNull<u8>, size: usize) {
+        let arguments = [code, place.addr().get(), size, 0, 0, 0];
+        // SAFETY: `rdi` turns by 128 bits and is what it was, `rbx` is exchanged with itself; valgrind
+        // reads the arguments and answers in `rdx`.
+        unsafe {
+            asm!(
+                "rol rdi, 3",
+                "rol rdi, 13",
+                "rol rdi, 61",
+                "rol rdi, 51",
+                "xchg rbx, rbx",
+                in("rax") arguments.as_ptr(),
+                inout("rdx") 0_usize => _,
+            );
         }
     }
 
-    fn unpoison(place: NonNull<u8>, size: usize) {
-        // SAFETY: the region is ours.
-        unsafe { __asan_unpoison_memory_region(place.as_ptr().cast(), size) };
+    pub(super) fn poison(place: NonNull<u8>, size: usize) {
+        request(MAKE_MEM_NOACCESS, place, size);
+    }
+
+    pub(super) fn unpoison(place: NonNull<u8>, size: usize) {
+        request(MAKE_MEM_DEFINED, place, size);
+    }
+}
+
+#[cfg(any(sanitized, valgrind))]
+mod imp {
+    use super::PoolRef;
+    use super::tool::{self, unpoison};
+    use core::ptr::NonNull;
+
+    fn poison(place: NonNull<u8>, from: usize, size: usize) {
+        if size > from {
+            // SAFETY: the part lies within the block.
+            tool::poison(unsafe { place.add(from) }, size - from);
+        }
     }
 
     /// A block is handed out.

@@ -66,6 +66,11 @@ pub(crate) const fn has_weak(word: u64) -> bool {
     word & WEAK != 0
 }
 
+/// Whether a word (or one of many, in their union) is that of an immortal object.
+pub(crate) const fn is_immortal(word: u64) -> bool {
+    word & IMMORTAL != 0
+}
+
 /// The count word in its place.
 #[derive(Debug)]
 #[repr(transparent)]

@@ -1,8 +1,8 @@
-//! Errors made on purpose, which AddressSanitizer must report: without poisoned free blocks it sees
-//! nothing inside our pools, and a clean run of the other tests would mean nothing.
+//! Errors made on purpose, which AddressSanitizer and valgrind must report: without poisoned free blocks
+//! they see nothing inside our pools, and a clean run of the other tests would mean nothing.
 //!
-//! Run by `.ci/san`; empty without `--cfg sanitized`.
-#![cfg(sanitized)]
+//! Run by `.ci/san` and `.ci/valgrind`; empty without `--cfg sanitized` or `--cfg valgrind`.
+#![cfg(any(sanitized, valgrind))]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
@@ -13,9 +13,12 @@ use hoopsnake::{Cc, PoolAlloc, Trace};
 /// Set in the child process that makes the error.
 const SEED: &str = "HOOPSNAKE_SEED";
 
-/// What AddressSanitizer calls a read of a freed block.
-const REPORTS: [&str; 2] =
-    ["AddressSanitizer: use-after-poison", "AddressSanitizer: heap-use-after-free"];
+/// What AddressSanitizer and valgrind call a read of a freed block.
+const REPORTS: [&str; 3] = [
+    "AddressSanitizer: use-after-poison",
+    "AddressSanitizer: heap-use-after-free",
+    "Invalid read of size 1",
+];
 
 /// Runs `error` in a process of its own (the same test, called again) and expects a report.
 fn must_be_reported(test: &str, error: fn()) {

@@ -232,6 +232,19 @@ fn immortal_nodes_hold_what_they_reach() {
     assert_eq!(model.candidates.get(), 0);
 }
 
+/// An immortal object may have more edges than its count tells: as many as there is memory for.
+#[test]
+fn x17_immortal_nodes_with_more_edges_than_counts() {
+    for edges_too_many in [0, 1, 7] {
+        // 1 and 2 are garbage beside it.
+        let model = Model::new(vec![vec![], vec![2], vec![1]], &[0; 3], 0b111);
+        model.headers[0].immortalize();
+        model.trials[0].set(0_u32.wrapping_sub((1 << 30) + edges_too_many));
+        keep_the_living(&model).expect("the edges are right");
+        assert_eq!(model.candidates.get(), 0b110);
+    }
+}
+
 #[test]
 fn more_edges_than_a_batch() {
     let n = 60;
