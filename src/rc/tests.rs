@@ -50,3 +50,52 @@ fn weak_counts_saturate() {
     drop(leaf);
     assert!(weak.upgrade().is_none(), "dead, and its block stays for ever");
 }
+
+/// Garbage whose weak count is full: dead, collected, and its block stays.
+#[test]
+fn x17_full_weak_counts_in_garbage() {
+    gc::disable();
+    for strong in [1, (1 << 30) - 1] {
+        let node = Cc::new(RefCell::new(None::<Cc<RefCell<Option<Cc<u8>>>>>));
+        *node.borrow_mut() = Some(Cc::new(RefCell::new(Some(Cc::new(1)))));
+        let weak = Cc::downgrade(&node);
+        set_strong(&node, strong, TRACED | (header::unborn(0) * 0xFF_FFFF));
+        if strong > 1 {
+            // So many handles are somewhere: nothing is garbage.
+            core::mem::forget(node);
+            assert_eq!(gc::collect(), 0);
+            assert!(weak.upgrade().is_some());
+        } else {
+            drop(node);
+            assert!(weak.upgrade().is_none());
+        }
+        let (place, others) =
+            (weak.as_ptr(), [(); 100].map(|()| Cc::new(RefCell::new(None::<Cc<u8>>))));
+        drop(weak);
+        assert!(others.iter().all(|other| !core::ptr::addr_eq(Cc::as_ptr(other), place)));
+    }
+}
+
+/// A cycle whose weak counts are full is dropped once, and its blocks stay.
+#[test]
+fn x17_full_weak_counts_in_a_cycle() {
+    struct Ring(RefCell<Option<Cc<Ring>>>);
+    // SAFETY: the edge, once.
+    unsafe impl Trace for Ring {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            self.0.trace(tracer);
+        }
+    }
+    impl TraceInfo for Ring {}
+    gc::disable();
+    let ring = Cc::new(Ring(RefCell::default()));
+    *ring.0.borrow_mut() = Some(ring.clone());
+    let weak = Cc::downgrade(&ring);
+    set_strong(&ring, 2, TRACED | (header::unborn(0) * 0xFF_FFFF));
+    drop(ring);
+    assert_eq!(gc::collect(), 1);
+    assert!(weak.upgrade().is_none());
+    let others = [(); 100].map(|()| Cc::new(Ring(RefCell::default())));
+    assert!(others.iter().all(|other| Cc::as_ptr(other) != weak.as_ptr()));
+    assert_eq!(gc::collect(), 0);
+}

@@ -7,7 +7,9 @@ use crate::object::trace::{Trace, TraceInfo, Tracer};
 /// A value without edges, as far as the collector is concerned: for fields whose type does not implement
 /// [`Trace`], such as `Rc`, `Arc`, file handles and types of other crates.
 ///
-/// Handles hidden inside count as held from outside: a cycle through them leaks, and nothing worse. Free.
+/// Handles hidden inside count as held from outside: a cycle through them leaks, and nothing worse. A long
+/// chain of objects that hold each other in such fields only recurses when it is dropped, as one of `Rc`s
+/// does. Free.
 ///
 /// ```
 /// use std::rc::Rc;

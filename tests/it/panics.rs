@@ -121,7 +121,11 @@ impl Scene {
             }
             // The first is a chain whose death is deep itself.
             Act::Drop => drop(self.bystanders.take()),
-            Act::Collect => assert_eq!(gc::collect(), 0),
+            Act::Collect => {
+                let young = gc::collect_generation(gc::Generation::Young);
+                assert_eq!((gc::collect(), young, gc::step(1000), gc::poll()), (0, 0, 0, 0));
+                assert!(gc::objects(None).iter().all(|object| object.strong > 0));
+            }
         }
     }
 

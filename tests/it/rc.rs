@@ -342,6 +342,96 @@ fn traits_are_those_of_the_value() {
     assert_eq!(sum(Cc::<[i32]>::from_iter([1, 2, 3]).as_ref()), 6);
 }
 
+/// Cycles through objects of all alignments, and as large as several pools.
+#[test]
+fn x08_shapes_in_cycles() {
+    fn cycle<T: 'static>(make: impl Fn() -> T, check: impl Fn(&T) -> bool) {
+        struct Shaped<T> {
+            value: Untraced<T>,
+            edges: RefCell<Vec<Cc<Shaped<T>>>>,
+        }
+        // SAFETY: the edges, once; no `Drop`.
+        unsafe impl<T: 'static> hoopsnake::Trace for Shaped<T> {
+            fn trace(&self, tracer: &mut hoopsnake::Tracer<'_>) {
+                self.edges.trace(tracer);
+            }
+        }
+        impl<T: 'static> hoopsnake::TraceInfo for Shaped<T> {}
+        let new = || Cc::new(Shaped { value: Untraced(make()), edges: RefCell::default() });
+        let nodes: Vec<_> = (0..6).map(|_| new()).collect();
+        for i in 0..6 {
+            nodes[i].edges.borrow_mut().push(nodes[(i + 1) % 6].clone());
+            assert_eq!(Cc::id(&nodes[i]) % align_of::<T>(), 0);
+            assert!(check(&nodes[i].value));
+        }
+        let weaks: Vec<_> = nodes.iter().map(Cc::downgrade).collect();
+        assert_eq!(gc::collect(), 0);
+        let mut one = nodes.into_iter().next().expect("six");
+        one.edges.borrow_mut().clear();
+        assert!(weaks[1..].iter().all(|weak| weak.upgrade().is_none()), "by count");
+        drop(weaks);
+        assert!(check(&Cc::get_mut(&mut one).expect("alone").value));
+        one.edges.borrow_mut().push(one.clone());
+        drop(one);
+        assert_eq!(gc::collect(), 1);
+    }
+    fresh();
+    macro_rules! aligned {
+        ($($align:literal)*) => {$(
+            #[repr(align($align))]
+            struct Aligned(u8);
+            cycle(|| Aligned(7), |value| value.0 == 7);
+            // Of size zero, and in a slice with edges.
+            #[repr(align($align))]
+            struct Empty;
+            cycle(|| Empty, |_| true);
+            let slice: Cc<[_]> = vec![(Node::new(1), Untraced(Aligned(7)))].into();
+            assert_eq!(gc::collect(), 0);
+            assert_eq!((slice[0].0.id, slice[0].1.0.0), (1, 7));
+            assert!((&raw const slice[0].1).addr().is_multiple_of($align));
+        )*};
+    }
+    {
+        aligned!(1);
+    }
+    {
+        aligned!(16);
+    }
+    {
+        aligned!(32);
+    }
+    {
+        aligned!(256);
+    }
+    {
+        aligned!(4096);
+    }
+    {
+        aligned!(32768);
+    }
+    cycle(|| [5_u8; 60_000], |value| value.iter().all(|&byte| byte == 5));
+    cycle(|| [6_u8; 300_000], |value| value.iter().all(|&byte| byte == 6));
+}
+
+/// Objects of size zero that count as traced: each has its identity, also in slices.
+#[test]
+fn x08_traced_objects_of_size_zero() {
+    struct Nothing;
+    crate::support::trace!(Nothing {});
+    fresh();
+    let mut all: Vec<_> = (0..10_000).map(|_| Cc::new(Nothing)).collect();
+    assert_eq!(all.iter().map(Cc::id).collect::<HashSet<_>>().len(), 10_000);
+    let weak = Cc::downgrade(&all[9_999]);
+    assert!(Cc::get_mut(&mut all[0]).is_some() && gc::collect() == 0);
+    assert!(Cc::try_unwrap(all.swap_remove(0)).is_ok());
+    drop(all);
+    assert!(weak.upgrade().is_none());
+    let slice: Cc<[Nothing]> = (0..1000).map(|_| Nothing).collect();
+    let none: Cc<[Cc<Node>]> = Cc::default();
+    assert_eq!((slice.len(), none.len(), gc::collect()), (1000, 0, 0));
+    assert_ne!(Cc::id(&slice), Cc::id(&none));
+}
+
 #[test]
 fn x08_slices_strings_and_alignments() {
     fresh();

@@ -29,8 +29,14 @@ impl Drop for Probe {
         if !unwrapped {
             world.expect(gc::collect() == 0, || "a run began inside a drop".into());
         }
-        if id % 8 == 5 {
-            drop(Any::cycle(world));
+        match id % 8 {
+            3 => {
+                let objects = gc::objects(None);
+                let alive = objects.iter().all(|object| object.strong > 0);
+                world.expect(alive, || "told of a dead object".into());
+            }
+            5 => drop(Any::cycle(world)),
+            _ => {}
         }
         world.may_panic(Callback::Drop);
     }
