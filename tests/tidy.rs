@@ -13,9 +13,6 @@ const MAX_CODE_LINES: usize = 500;
 /// Implementing a trait for std's types spells their paths; it uses none of them.
 const NAMES_STD_TYPES: &str = "trace_impls.rs";
 
-/// loom has a mutex of its own, so the facade's lock has no model.
-const UNMODELLED: &str = "src/sync/raw_lock.rs";
-
 // Files -------------------------------------------------------------------------------------------
 
 /// What rules need to know beyond one file.
@@ -446,8 +443,7 @@ fn unmodelled_protocols(source: &Source, project: &Project) -> Vec<Complaint> {
     require("# Protocol", &["*", "Acquire", "Release", "AcqRel", "SeqCst"]);
 
     let name = source.module().last().copied().unwrap_or_default();
-    let modelled = source.path == UNMODELLED || project.models.contains(name);
-    if source.documents("# Protocol") && !modelled {
+    if source.documents("# Protocol") && !project.models.contains(name) {
         complaints.push(complain(1, format!("a protocol without loom-tests/tests/{name}.rs")));
     }
     complaints
@@ -669,7 +665,6 @@ fn unmodelled_protocols_are_reported() {
     assert_eq!(of("src/heap/pool.rs", "//! # Orderings\nuse Ordering::Relaxed;"), NONE);
     assert_eq!(of("src/heap/other.rs", documented), [1], "there is no such model");
     assert_eq!(of("src/heap/word.rs", documented), NONE);
-    assert_eq!(of(UNMODELLED, documented), NONE);
     assert_eq!(of("src/a.rs", "use core::cmp::Ordering::*; fn f() { Ordering::Less }"), NONE);
 }
 

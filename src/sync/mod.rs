@@ -21,11 +21,6 @@ mod modelled;
 #[cfg(loom)]
 pub(crate) use modelled::*;
 
-#[cfg(not(loom))]
-mod raw_lock;
-#[cfg(not(loom))]
-pub(crate) use raw_lock::{RawMutex, RawMutexGuard};
-
 /// Defines a function that is `const`, except under loom.
 macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
@@ -42,3 +37,8 @@ pub(crate) use const_fn;
 
 mod published;
 pub use published::Published;
+
+// The models of what stands above take loom's mutex for it: fewer schedules.
+pub(crate) mod raw_lock;
+#[cfg(not(loom))]
+pub(crate) use raw_lock::{RawMutex, RawMutexGuard};

@@ -33,3 +33,33 @@ impl<T> RawMutex<T> {
         self.0.lock().expect("no model panics while it holds a lock")
     }
 }
+
+/// A number that no other thread of the model has.
+pub(crate) fn this_thread() -> usize {
+    loom::thread_local! { static PLACE: u8 = 0; }
+    PLACE.with(|place| core::ptr::from_ref(place).addr())
+}
+
+/// A futex in terms of loom: comparing and going to sleep are one step.
+pub(crate) mod park {
+    use super::atomic::{AtomicU32, Ordering};
+    use loom::sync::{Condvar, Mutex};
+
+    loom::lazy_static! {
+        static ref SLEEPERS: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    }
+
+    /// Sleeps if the word is `seen`, until it is woken.
+    pub(crate) fn wait(word: &AtomicU32, seen: u32) {
+        let guard = SLEEPERS.0.lock().expect("nobody panics under it");
+        if word.load(Ordering::Relaxed) == seen {
+            drop(SLEEPERS.1.wait(guard));
+        }
+    }
+
+    /// Wakes one sleeper. (A model has one lock: whoever sleeps, sleeps on its word.)
+    pub(crate) fn wake_one(_word: &AtomicU32) {
+        let _guard = SLEEPERS.0.lock().expect("nobody panics under it");
+        SLEEPERS.1.notify_one();
+    }
+}

@@ -15,17 +15,18 @@
 
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::cell::UnsafeCell;
-use super::hint;
+use super::{const_fn, hint};
 use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
-const SPINS: u32 = 100;
+/// A model needs no patience, only the way through.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 /// A value behind a lock that neither allocates nor poisons.
 #[derive(Debug)]
-pub(crate) struct RawMutex<T> {
+pub struct RawMutex<T> {
     word: AtomicU32,
     /// The thread that holds the lock while it forks; 0 otherwise.
     forker: AtomicUsize,
@@ -36,15 +37,17 @@ pub(crate) struct RawMutex<T> {
 unsafe impl<T: Send> Sync for RawMutex<T> {}
 
 impl<T> RawMutex<T> {
-    /// An unlocked mutex.
-    pub(crate) const fn new(value: T) -> Self {
-        let (word, forker) = (AtomicU32::new(FREE), AtomicUsize::new(0));
-        Self { word, forker, value: UnsafeCell::new(value) }
+    const_fn! {
+        /// An unlocked mutex.
+        pub const fn new(value: T) -> RawMutex<T> {
+            let (word, forker) = (AtomicU32::new(FREE), AtomicUsize::new(0));
+            RawMutex { word, forker, value: UnsafeCell::new(value) }
+        }
     }
 
     /// Waits for the lock.
     #[inline]
-    pub(crate) fn lock(&self) -> RawMutexGuard<'_, T> {
+    pub fn lock(&self) -> RawMutexGuard<'_, T> {
         let free = self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
         RawMutexGuard { mutex: self, locked: free.is_ok() || self.lock_slow() }
     }
@@ -74,14 +77,14 @@ impl<T> RawMutex<T> {
 
     /// Takes the lock for the time of a fork: until [`end_fork`](Self::end_fork) only this thread gets
     /// past it. Not while this thread has a guard of it.
-    pub(crate) fn begin_fork(&self) {
+    pub fn begin_fork(&self) {
         core::mem::forget(self.lock());
         self.forker.store(this_thread(), Ordering::Relaxed);
     }
 
     /// Ends [`begin_fork`](Self::begin_fork), on the same thread, in the parent as in the child.
     /// Nothing happens to a lock that this thread does not hold for a fork.
-    pub(crate) fn end_fork(&self) {
+    pub fn end_fork(&self) {
         if self.forker.load(Ordering::Relaxed) == this_thread() {
             self.forker.store(0, Ordering::Relaxed);
             self.unlock();
@@ -96,22 +99,9 @@ impl<T> RawMutex<T> {
     }
 }
 
-/// A number that no other living thread has, and not 0.
-#[cfg(unix)]
-fn this_thread() -> usize {
-    // SAFETY: always succeeds. (The C library's numbers are addresses, in a child the parent's.)
-    unsafe { libc::pthread_self() as usize }
-}
-
-/// Nobody forks.
-#[cfg(not(unix))]
-fn this_thread() -> usize {
-    usize::MAX
-}
-
 /// The right to the value; gives the lock back when dropped.
 #[derive(Debug)]
-pub(crate) struct RawMutexGuard<'a, T> {
+pub struct RawMutexGuard<'a, T> {
     mutex: &'a RawMutex<T>,
     /// Whether the lock is the guard's to give back.
     locked: bool,
@@ -144,7 +134,23 @@ impl<T> Drop for RawMutexGuard<'_, T> {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(loom)]
+use super::{park, this_thread};
+
+/// A number that no other living thread has, and not 0.
+#[cfg(all(unix, not(loom)))]
+fn this_thread() -> usize {
+    // SAFETY: always succeeds. (The C library's numbers are addresses, in a child the parent's.)
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Nobody forks.
+#[cfg(all(not(unix), not(loom)))]
+fn this_thread() -> usize {
+    usize::MAX
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 mod park {
     use super::AtomicU32;
 
@@ -176,7 +182,7 @@ mod park {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(all(not(any(target_os = "linux", target_os = "android")), not(loom)))]
 mod park {
     use super::AtomicU32;
 
@@ -189,7 +195,7 @@ mod park {
     pub(super) fn wake_one(_word: &AtomicU32) {}
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
