@@ -15,7 +15,7 @@
 
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::cell::UnsafeCell;
-use super::{const_fn, hint};
+use super::hint;
 use core::ops::{Deref, DerefMut};
 
 const FREE: u32 = 0;
