@@ -1,4 +1,7 @@
 //! The facade over loom: the same names and signatures as `native.rs`.
+//!
+//! # Orderings
+//! Relaxed: the futex compares the word under a lock of its own.
 
 /// Atomic types, orderings and fences.
 pub(crate) mod atomic {
