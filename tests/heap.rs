@@ -11,6 +11,8 @@
 //! | H13, H16 to H18 | belong to later issues |
 //! | H15 exactly | `statistics.rs` |
 //! | H20, X16 | `fork.rs` |
+//! | the ends of threads (X11 also), threads of C | `threads.rs` |
+//! | several copies in one process | `downstream/src/bin/copies.rs` |
 //! | X13 also, a hundred million operations | `src/heap/tests.rs` |
 //! | X14 | `checks.rs` |
 //! | X15 | `src/heap/tests/refused.rs`, `limits.rs` |
