@@ -1,18 +1,34 @@
-//! Resident memory: cases H09 and H11 of `python.md`, in a process that does nothing else.
+//! Resident memory: cases H09 and H11 of `python.md`, and how memory goes back. Each scenario has a
+//! process of its own: what an earlier one left behind would count.
+//!
+//! `HOOPSNAKE_SOAK_SECONDS` makes the soak longer than the two seconds it takes by default.
 #![cfg(all(target_os = "linux", not(sanitized)))]
 
-use std::sync::Mutex;
+use core::alloc::Layout;
+use core::time::Duration;
+use std::process::Command;
+use std::time::Instant;
 
 use hoopsnake::{PoolAlloc, heap};
 
 #[global_allocator]
 static GLOBAL: PoolAlloc = PoolAlloc;
 
-/// Tests that measure memory take turns.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Set for the process that runs one scenario.
+const INNER: &str = "HOOPSNAKE_MEMORY_SCENARIO";
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Runs the named test's scenario in a process that does nothing else.
+fn alone(test: &str, scenario: impl FnOnce()) {
+    if std::env::var_os(INNER).is_some() {
+        return scenario();
+    }
+    let program = std::env::current_exe().unwrap();
+    let status = Command::new(program)
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INNER, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test}: {status}");
 }
 
 /// Resident memory in MiB.
@@ -22,33 +38,171 @@ fn resident() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
+/// A small random number generator (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 32) as usize * n) >> 32
+    }
+}
+
+/// Many small blocks, and a random order to free them in.
+struct Blocks {
+    places: Vec<*mut u8>,
+    live: usize,
+}
+
+const BLOCK: Layout = Layout::new::<[u64; 8]>();
+const MILLION: usize = 1_000_000;
+
+impl Blocks {
+    /// Room for that many, touched, so that it is part of the start.
+    fn room(count: usize) -> Blocks {
+        Blocks { places: vec![core::ptr::dangling_mut(); count], live: 0 }
+    }
+
+    fn alloc_all(&mut self) {
+        for place in &mut self.places {
+            // SAFETY: the layout is not empty.
+            *place = unsafe { std::alloc::alloc(BLOCK) };
+            // SAFETY: the block is ours, and as large as its layout.
+            unsafe { place.write_bytes(1, BLOCK.size()) };
+        }
+        self.live = self.places.len();
+    }
+
+    fn shuffle(&mut self) {
+        let mut random = Random(88_172_645_463_325_252);
+        for end in (1..self.places.len()).rev() {
+            self.places.swap(end, random.below(end + 1));
+        }
+    }
+
+    /// Frees the last ones until `left` are left.
+    fn free_to(&mut self, left: usize) {
+        for place in &self.places[left..self.live] {
+            // SAFETY: the block is live, and ours.
+            unsafe { std::alloc::dealloc(*place, BLOCK) };
+        }
+        self.live = left;
+    }
+}
+
 #[test]
-fn h09_memory_goes_back() {
-    let _alone = alone();
-    heap::trim();
-    let before = resident();
-    let blocks: Vec<_> = (0..1_000_000u64).map(|n| Box::new([n; 6])).collect();
-    let full = resident();
-    assert!(full > before + 40.0, "{before} then {full}");
-    drop(blocks);
-    heap::trim();
-    let after = resident();
-    assert!(after < before + 3.0, "{before} MiB, {full} full, {after} after");
+fn h09_one_in_a_thousand_stays() {
+    alone("h09_one_in_a_thousand_stays", || {
+        let mut blocks = Blocks::room(MILLION);
+        let start = resident();
+        blocks.alloc_all();
+        let full = resident() - start;
+        blocks.shuffle();
+        blocks.free_to(MILLION / 1000);
+        let idle = resident() - start;
+        heap::trim();
+        let trimmed = resident() - start;
+        blocks.free_to(0);
+        let end = resident() - start;
+        println!("full {full:.1} MiB, idle {idle:.1}, trimmed {trimmed:.1}, all freed {end:.1}");
+        assert!(full > 60.0 && idle <= 25.0 && trimmed <= 4.5 && end <= 2.0);
+    });
+}
+
+#[test]
+fn h09_all_that_was_freed_goes_back() {
+    alone("h09_all_that_was_freed_goes_back", || {
+        let mut blocks = Blocks::room(MILLION);
+        let start = resident();
+        blocks.alloc_all();
+        let full = resident() - start;
+        blocks.shuffle();
+        blocks.free_to(0);
+        let idle = resident() - start;
+        heap::trim();
+        let trimmed = resident() - start;
+        println!("full {full:.1} MiB, all freed {idle:.1}, trimmed {trimmed:.1}");
+        assert!(full > 60.0 && idle <= 2.0 && trimmed <= 1.0);
+    });
+}
+
+#[test]
+fn twenty_rounds_do_not_grow() {
+    alone("twenty_rounds_do_not_grow", || {
+        let mut blocks = Blocks::room(MILLION);
+        let mut full = Vec::new();
+        for _ in 0..20 {
+            blocks.alloc_all();
+            full.push(resident());
+            blocks.shuffle();
+            blocks.free_to(0);
+        }
+        println!("resident when full, MiB: {full:.1?}");
+        assert!(full[2..].iter().all(|&later| later <= full[1] + 1.0), "{full:.1?}");
+    });
+}
+
+/// mimalloc #1364: such a thread never allocates, so what it frees must find its way by itself.
+#[test]
+fn a_thread_that_only_frees_keeps_nothing() {
+    alone("a_thread_that_only_frees_keeps_nothing", || {
+        let seconds = std::env::var("HOOPSNAKE_SOAK_SECONDS").map_or(2, |n| n.parse().unwrap());
+        let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u64; 8]>>>(16);
+        let consumer = std::thread::spawn(move || receive.into_iter().for_each(drop));
+        let round = || {
+            let batch = (0..10_000).map(|n| Box::new([n; 8])).collect();
+            send.send(batch).unwrap();
+        };
+        (0..100).for_each(|_| round());
+        let (start, until) = (resident(), Instant::now() + Duration::from_secs(seconds));
+        let mut most = start;
+        while Instant::now() < until {
+            (0..100).for_each(|_| round());
+            most = most.max(resident());
+        }
+        drop(send);
+        consumer.join().unwrap();
+        println!("after the first batches {start:.1} MiB, at most {most:.1}");
+        assert!(most <= start + 8.0, "{start} MiB, then {most}");
+    });
+}
+
+#[test]
+fn ten_thousand_threads_leave_nothing() {
+    alone("ten_thousand_threads_leave_nothing", || {
+        let threads = |count| {
+            for n in 0..count {
+                let thread = std::thread::spawn(move || {
+                    let kept: Vec<Vec<u8>> = (1..50).map(|size| vec![n as u8; size * 20]).collect();
+                    kept.len()
+                });
+                assert_eq!(thread.join().unwrap(), 49);
+            }
+        };
+        threads(100);
+        let start = resident();
+        threads(10_000);
+        let end = resident();
+        println!("{start:.1} MiB after a hundred threads, {end:.1} after ten thousand");
+        assert!(end <= start + 0.5);
+    });
 }
 
 #[test]
 fn h11_an_empty_pool_changes_its_class() {
-    let _alone = alone();
-    heap::trim();
-    let before = resident();
-    for round in 0..4 {
-        let small: Vec<_> = (0..300_000u64).map(|n| Box::new([n; 4])).collect();
-        drop(small);
-        let large: Vec<_> = (0..100_000u64).map(|n| Box::new([n; 12])).collect();
-        drop(large);
-        if round == 0 {
-            assert!(resident() < before + 30.0);
+    alone("h11_an_empty_pool_changes_its_class", || {
+        let before = resident();
+        for round in 0..4 {
+            let small: Vec<_> = (0..300_000u64).map(|n| Box::new([n; 4])).collect();
+            drop(small);
+            let large: Vec<_> = (0..100_000u64).map(|n| Box::new([n; 12])).collect();
+            drop(large);
+            if round == 0 {
+                assert!(resident() < before + 30.0);
+            }
         }
-    }
-    assert!(resident() < before + 20.0, "{before} MiB, then {}", resident());
+        assert!(resident() < before + 20.0, "{before} MiB, then {}", resident());
+    });
 }

@@ -1,11 +1,12 @@
 //! Arenas: where pools, runs and huge blocks get their granules, and where empty ones go.
 //!
-//! One lock guards everything here. An arena is given out in runs of granules. New pools come from the fullest arena, so that nearly empty ones
-//! drain (pymalloc's rule), and rather from memory that was touched before. A huge block has arenas
-//! of its own.
+//! One lock guards everything here. An arena is given out in runs of granules. New pools come from the
+//! fullest arena, so that nearly empty ones drain (pymalloc's rule), but first from memory that was
+//! touched before (`dirt.rs`). A huge block has arenas of its own.
 
 use core::cell::Cell;
 
+use super::dirt::Dirt;
 use super::ends::FORK;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::reservation::{Slots, arena_record_of};
@@ -27,9 +28,12 @@ pub(super) struct Arena {
     /// Free granules.
     free: Cell<u64>,
     /// Free granules whose memory may have been touched.
-    dirty: Cell<u64>,
+    pub(super) dirty: Cell<u64>,
     next: Cell<Option<&'static Arena>>,
     prev: Cell<Option<&'static Arena>>,
+    /// Neighbours among the arenas with dirty granules, the oldest first.
+    pub(super) dirty_next: Cell<Option<&'static Arena>>,
+    pub(super) dirty_prev: Cell<Option<&'static Arena>>,
     /// All arenas, in the order of their making.
     next_made: Cell<Option<&'static Arena>>,
     /// For the first arena of a huge block: its slots and its bytes; 0 otherwise.
@@ -55,11 +59,11 @@ impl Arena {
         unsafe { record.cast::<Arena>().as_ref() }
     }
 
-    fn free_count(&self) -> usize {
+    pub(super) fn free_count(&self) -> usize {
         self.free.get().count_ones() as usize
     }
 
-    fn granule(&'static self, index: usize) -> PoolRef {
+    pub(super) fn granule(&'static self, index: usize) -> PoolRef {
         // SAFETY: the granule lies in this arena.
         unsafe { PoolRef::of_granule(self.start.get() + index * GRANULE) }
     }
@@ -74,6 +78,10 @@ pub(crate) struct Arenas {
     /// Which of those lists have members: bit `n - 1` for `n` free granules.
     has_free: u64,
     first_made: Option<&'static Arena>,
+    /// Granules in pools and runs.
+    pub(super) used: usize,
+    /// Memory that is free and was touched.
+    pub(super) dirt: Dirt,
     /// Slots in use, for arenas and huge blocks.
     pub(super) made: usize,
     highwater: usize,
@@ -87,6 +95,8 @@ pub(crate) struct HugeTotals {
     pub(crate) blocks: usize,
     pub(crate) bytes: usize,
     pub(crate) slots: usize,
+    /// Slots of free ones whose memory is kept.
+    pub(crate) kept: usize,
 }
 
 // SAFETY: the arenas are reached through the lock only.
@@ -97,9 +107,11 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     by_free: [None; GRANULES + 1],
     has_free: 0,
     first_made: None,
+    used: 0,
+    dirt: Dirt::new(),
     made: 0,
     highwater: 0,
-    huge: HugeTotals { blocks: 0, bytes: 0, slots: 0 },
+    huge: HugeTotals { blocks: 0, bytes: 0, slots: 0, kept: 0 },
 });
 
 /// Waits for the arena lock.
@@ -118,11 +130,11 @@ pub(super) fn end_fork() {
     ARENAS.end_fork();
 }
 
-/// A new pool: its holder's right, and whether its memory was touched before.
+/// A new pool: its holder's right, and whether its memory is known to be zero.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) held: Held,
-    pub(crate) dirty: bool,
+    pub(crate) zero: bool,
 }
 
 impl Arenas {
@@ -133,17 +145,17 @@ impl Arenas {
         shape: Shape,
         owner: *mut ThreadHeap,
     ) -> Option<Fresh> {
-        let (arena, first) = self.find(span).or_else(|| {
+        let (arena, first) = self.find_warm(span).or_else(|| self.find(span)).or_else(|| {
             self.make_arena()?;
             self.find(span)
         })?;
         let bits = low_bits(span) << first;
-        let dirty = arena.dirty.get() & bits != 0;
         self.set_free(arena, arena.free.get() & !bits);
-        arena.dirty.set(arena.dirty.get() & !bits);
+        self.used += span;
+        let zero = self.use_granules(arena, bits) == span;
         // SAFETY: the granules were free and are the caller's from here on, under the lock.
         let held = unsafe { arena.granule(first).init(shape, span, owner) };
-        Some(Fresh { held, dirty })
+        Some(Fresh { held, zero })
     }
 
     /// Gives a pool's granules back; no block of it is live and no list knows of it.
@@ -157,12 +169,45 @@ impl Arenas {
         let first = pool.granule();
         // SAFETY: the arena of a pool has its metadata.
         let arena = unsafe { Arena::of(pool.start().as_ptr() as usize) };
+        self.forget_holes(held.holes());
+        if held.take_sparse() {
+            self.end_sparse();
+        }
         // SAFETY: the holder gives the pool up, under the lock.
         let span = unsafe { pool.retire() };
         let bits = low_bits(span) << first;
         debug_assert!(arena.free.get() & bits == 0, "granules {bits:#x} are free already");
-        arena.dirty.set(arena.dirty.get() | bits);
         self.set_free(arena, arena.free.get() | bits);
+        self.used -= span;
+        self.free_granules_of(arena, bits);
+    }
+
+    /// Makes a run of granules longer or shorter where it lies; false when what follows is taken.
+    pub(crate) fn resize_run(&mut self, held: Held, span: usize) -> bool {
+        let pool = held.pool();
+        let (first, old) = (pool.granule(), pool.extent() / GRANULE);
+        if first + span > GRANULES {
+            return false;
+        }
+        // SAFETY: the arena of a pool has its metadata.
+        let arena = unsafe { Arena::of(pool.start().as_ptr() as usize) };
+        let bits = (low_bits(old.max(span)) ^ low_bits(old.min(span))) << first;
+        if span > old {
+            if arena.free.get() & bits != bits {
+                return false;
+            }
+            self.set_free(arena, arena.free.get() & !bits);
+            self.used += span - old;
+            self.use_granules(arena, bits);
+        }
+        // SAFETY: the granules are the run's, under the lock.
+        unsafe { pool.set_span(span) };
+        if span < old {
+            self.set_free(arena, arena.free.get() | bits);
+            self.used -= old - span;
+            self.free_granules_of(arena, bits);
+        }
+        true
     }
 
     /// The fullest arena with `span` free granules in a row, and where they begin.
@@ -172,8 +217,7 @@ impl Arenas {
             let mut arena = self.by_free[lists.trailing_zeros() as usize + 1];
             lists &= lists - 1;
             while let Some(candidate) = arena {
-                let warm = find_run(candidate.dirty.get(), span);
-                if let Some(first) = warm.or_else(|| find_run(candidate.free.get(), span)) {
+                if let Some(first) = find_run(candidate.free.get(), span) {
                     return Some((candidate, first));
                 }
                 arena = candidate.next.get();
@@ -238,26 +282,6 @@ impl Arenas {
         }
     }
 
-    /// Gives the memory of free granules back; their addresses stay. Returns the bytes.
-    pub(crate) fn trim(&mut self) -> usize {
-        let mut bytes = 0;
-        let mut next = self.first_made;
-        while let Some(arena) = next {
-            next = arena.next_made.get();
-            let mut dirty = arena.dirty.replace(0);
-            while dirty != 0 {
-                let first = dirty.trailing_zeros() as usize;
-                let run = (!(dirty >> first)).trailing_zeros() as usize;
-                dirty &= !(low_bits(run) << first);
-                let start = arena.granule(first).start();
-                // SAFETY: the granules are free: nobody uses their contents.
-                unsafe { os::purge(start, run * GRANULE) };
-                bytes += run * GRANULE;
-            }
-        }
-        bytes
-    }
-
     /// Calls `f` with every pool and run; none of them changes its use meanwhile.
     pub(crate) fn for_each_pool(&self, mut f: impl FnMut(PoolRef)) {
         let mut next = self.first_made;
@@ -280,9 +304,9 @@ impl Arenas {
         (self.made, self.highwater)
     }
 
-    /// Granules in no pool.
+    /// Granules in no pool and no huge block.
     pub(crate) fn free_granules(&self) -> usize {
-        let mut sum = 0;
+        let mut sum = self.huge.kept * GRANULES;
         let mut next = self.first_made;
         while let Some(arena) = next {
             next = arena.next_made.get();

@@ -339,6 +339,7 @@ mod invariants {
     use super::super::arena::Arenas;
     use super::super::block::BlockPtr;
     use super::super::pool::Held;
+    use super::super::size_class::CLASSES;
     use super::super::thread::{SLOTS, ThreadHeap};
 
     impl ThreadHeap {
@@ -352,6 +353,14 @@ mod invariants {
                     next = held.next();
                     assert_eq!(held.pool().slot(), slot, "a pool in the wrong list");
                     assert!(!held.is_full(), "a full pool in the list of slot {slot}");
+                    held.check_invariants();
+                }
+            }
+            for slot in 0..CLASSES {
+                let mut next = self.brimful(slot).get();
+                while let Some(held) = next {
+                    next = held.next();
+                    assert!(held.is_full(), "a brimful pool that is listed");
                     held.check_invariants();
                 }
             }

@@ -13,7 +13,6 @@ use core::ptr;
 
 use super::arena;
 use super::block::BlockPtr;
-use super::poison;
 use super::pool::{Held, PoolRef};
 use super::registry::Registry;
 use super::size_class::CLASSES;
@@ -126,6 +125,11 @@ impl ThreadHeap {
                     abandon(held);
                 }
             }
+            while let Some(held) = self.brimful(slot).get() {
+                held.unlink(self.brimful(slot));
+                held.set_listed();
+                abandon(held);
+            }
         }
         for list in self.pools[CLASSES..].iter().chain([&self.full_objects]) {
             while let Some(held) = list.get() {
@@ -235,6 +239,18 @@ impl ThreadHeap {
         }
     }
 
+    /// Puts the brimful pools of a slot on its list.
+    fn relist_all(&self, slot: usize) {
+        while let Some(held) = self.brimful(slot).get() {
+            held.unlink(self.brimful(slot));
+            held.set_listed();
+            match self.pools[slot].get() {
+                Some(current) => held.link_after(current),
+                None => held.link_first(&self.pools[slot]),
+            }
+        }
+    }
+
     /// Gives back what this thread holds and does not use: its share of `heap::trim`.
     pub(crate) fn trim(&self) -> usize {
         let mut bytes = 0;
@@ -246,6 +262,7 @@ impl ThreadHeap {
                         self.give_up(held);
                     }
                 }
+                self.relist_all(slot);
                 let mut next = self.pools[slot].get();
                 while let Some(held) = next {
                     next = held.next();
@@ -256,7 +273,7 @@ impl ThreadHeap {
             let mut next = self.pools[slot].get();
             while let Some(held) = next {
                 next = held.next();
-                bytes += held.purge_free_pages(poison::purge);
+                bytes += held.purge_free_pages();
             }
         }
         bytes
@@ -272,7 +289,7 @@ pub(crate) fn trim_listed() -> usize {
             // SAFETY: adopting makes the caller the holder.
             let held = unsafe { pool.assume_held() };
             held.take_remote();
-            bytes += held.purge_free_pages(poison::purge);
+            bytes += held.purge_free_pages();
             held.link_first(&chain);
         }
         while let Some(held) = chain.get() {

@@ -67,7 +67,7 @@ fn alloc_other(layout: Layout) -> Option<NonNull<u8>> {
             poison::on_alloc(block, class.size());
             Some(block)
         }
-        None => large::alloc(layout.size(), layout.align()).map(|(place, _)| place),
+        None => large::alloc(layout.size(), layout.align(), false).map(|(place, _)| place),
     }
 }
 
@@ -102,7 +102,7 @@ unsafe fn dealloc_other(place: NonNull<u8>, layout: Layout) {
 fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
     let (place, zero) = match SizeClass::of_layout(layout.size(), layout.align()) {
         Some(_) => (alloc(layout)?, false),
-        None => large::alloc(layout.size(), layout.align())?,
+        None => large::alloc(layout.size(), layout.align(), true)?,
     };
     if !zero {
         // SAFETY: the block is new and has this size.
@@ -111,45 +111,83 @@ fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
     Some(place)
 }
 
-/// Whether a block can stay where it is for `new` bytes: it fits, and shrinking leaves it more than three
-/// quarters full (pymalloc's rule) of what it is, which may be more than its layout's class after other
-/// shrinking. A block of a larger pool never becomes small: `dealloc` finds the record of a small one by
-/// its granule alone.
-///
-/// # Safety
-/// `place` is a live block of layout `old`.
-unsafe fn stays(place: NonNull<u8>, old: Layout, new: usize) -> bool {
-    let Some(class) = SizeClass::of_layout(old.size(), old.align()) else { return false };
-    if new >= old.size() {
-        return new <= class.size();
-    }
-    // SAFETY: a live block lies in an arena.
-    let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
-    let keeps_its_kind = is_small(old) || new > SMALL_MAX;
-    4 * new > 3 * pool.block_size() && keeps_its_kind && !check::is_full()
-        || SizeClass::of_layout(new, old.align()).is_some_and(|class| class.index() == pool.slot())
+/// Whether a block of `size` bytes can stay where it is when its `old` bytes become `new`: it fits, and
+/// shrinking leaves it more than three quarters full (pymalloc's rule), or in the smallest class.
+#[inline(always)]
+const fn stays(size: usize, old: usize, new: usize) -> bool {
+    new <= size && (new >= old || 4 * new > 3 * size || new + 8 > size)
 }
 
 /// # Safety
 /// As `GlobalAlloc::realloc`.
+#[inline(always)]
 unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
     if check::is_full() {
-        check::live(place, old);
+        // SAFETY: the caller's.
+        return unsafe { realloc_checked(place, old, new) };
     }
-    // SAFETY: the caller's block.
-    if unsafe { stays(place, old, new) } {
-        return Some(place);
-    }
-    let both_large = SizeClass::of_layout(old.size(), old.align()).is_none()
-        && SizeClass::of_layout(new, old.align()).is_none();
-    if both_large {
-        // SAFETY: the caller's block; both sizes are above the largest class.
-        let resized = unsafe { large::resize(place, old, new) };
-        if resized.is_some() {
-            return resized;
+    if is_small(old) {
+        // SAFETY: a live block lies in an arena.
+        let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
+        if stays(pool.block_size(), old.size(), new) {
+            return Some(place);
         }
+        // SAFETY: the caller's.
+        return unsafe { move_block(place, old, new) };
     }
-    let layout = Layout::from_size_align(new, old.align()).ok()?;
+    // SAFETY: the caller's.
+    unsafe { realloc_other(place, old, new) }
+}
+
+/// Under full checks only blocks that keep their class stay.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`.
+#[cold]
+#[inline(never)]
+unsafe fn realloc_checked(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
+    check::live(place, old);
+    match (class_of(old.size(), old.align()), class_of(new, old.align())) {
+        (Some(old_class), Some(new_class)) if old_class == new_class => Some(place),
+        // SAFETY: the caller's.
+        (None, None) => unsafe { realloc_other(place, old, new) },
+        // SAFETY: the caller's.
+        _ => unsafe { move_block(place, old, new) },
+    }
+}
+
+/// # Safety
+/// As `GlobalAlloc::realloc`; the layout is not small.
+#[inline(never)]
+unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
+    let in_place = if class_of(old.size(), old.align()).is_some() {
+        // SAFETY: a live block lies in an arena.
+        let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
+        // It never becomes small: `dealloc` finds the record of a small one by its granule alone.
+        let stays = new > SMALL_MAX && stays(pool.block_size(), old.size(), new);
+        stays.then_some(place)
+    } else if class_of(new, old.align()).is_none() {
+        // SAFETY: the caller's block; both sizes are above the largest class.
+        unsafe { large::resize(place, old, new) }
+    } else {
+        None
+    };
+    // SAFETY: the caller's.
+    in_place.or_else(|| unsafe { move_block(place, old, new) })
+}
+
+fn class_of(size: usize, align: usize) -> Option<SizeClass> {
+    SizeClass::of_layout(size, align)
+}
+
+/// Moves a block to one of `new` bytes.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`.
+#[inline]
+unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the caller's: the new size is one of a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
     let moved = alloc(layout)?;
     // SAFETY: both blocks have at least that many bytes and are distinct.
     unsafe { moved.copy_from_nonoverlapping(place, old.size().min(new)) };

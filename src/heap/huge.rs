@@ -12,10 +12,29 @@ use crate::base::bits::align_up;
 use crate::base::config::{ARENA, PAGE};
 use crate::os;
 
+/// Larger blocks are not kept when they are freed.
+const KEPT_MAX: usize = 64 << 20;
+
 impl Arenas {
-    /// Takes `len` zeroed bytes aligned to `align`.
-    pub(crate) fn take_huge(&mut self, len: usize, align: usize) -> Option<NonNull<u8>> {
+    /// Takes `len` bytes aligned to `align`, and says whether they are zero; `zero` asks for that.
+    pub(crate) fn take_huge(
+        &mut self,
+        len: usize,
+        align: usize,
+        zero: bool,
+    ) -> Option<(NonNull<u8>, bool)> {
         let len = len.checked_next_multiple_of(PAGE)?;
+        if !zero
+            && align <= ARENA
+            && let Some(block) = self.take_kept_huge(len)
+        {
+            return Some((block, false));
+        }
+        Some((self.take_new_huge(len, align)?, true))
+    }
+
+    /// Takes `len` zeroed bytes, whole pages, from addresses of their own.
+    fn take_new_huge(&mut self, len: usize, align: usize) -> Option<NonNull<u8>> {
         // Slots are aligned to their size; more alignment costs addresses in front.
         let front = if align > ARENA { align / ARENA } else { 0 };
         let slots = len.div_ceil(ARENA).checked_add(front)?;
@@ -39,10 +58,59 @@ impl Arenas {
         arena.huge_len.set(len);
         arena.huge_before.set(before);
         self.count_slots(slots);
-        self.huge.blocks += 1;
-        self.huge.bytes += len;
-        self.huge.slots += slots;
+        self.count_huge(arena);
+        if len <= KEPT_MAX {
+            self.note_use(len);
+        }
         Some(block)
+    }
+
+    fn count_huge(&mut self, arena: &'static Arena) {
+        self.huge.blocks += 1;
+        self.huge.bytes += arena.huge_len.get();
+        self.huge.slots += arena.huge_slots.get();
+    }
+
+    /// Takes the smallest kept block that can be made `len` bytes without much waste.
+    fn take_kept_huge(&mut self, len: usize) -> Option<NonNull<u8>> {
+        let fits = |block: &Arena| {
+            block.huge_slots.get() * ARENA >= len
+                && block.huge_len.get() <= 2 * len
+                && len <= 2 * block.huge_len.get()
+        };
+        let kept = self.dirt.huge.iter().flatten().filter(|block| fits(block));
+        let arena: &'static Arena = kept.min_by_key(|block| block.huge_len.get())?;
+        let block = arena.granule(0).start();
+        let old = arena.huge_len.get();
+        if len > old {
+            // SAFETY: the block's slots go on behind it.
+            let tail = unsafe { block.add(old) };
+            // SAFETY: the range lies within the block's slots.
+            if !unsafe { os::commit(tail, len - old) } {
+                return None;
+            }
+            arena.huge_len.set(len);
+        }
+        self.forget_kept_huge(arena, old);
+        self.count_huge(arena);
+        self.note_use(len.saturating_sub(old));
+        if old > len + (len - PAGE) / 8 {
+            // SAFETY: the tail lies within the block and nobody uses it.
+            unsafe { self.shrink_huge(arena, len) };
+        }
+        Some(block)
+    }
+
+    /// Takes a kept block, of that length, off the list.
+    fn forget_kept_huge(&mut self, arena: &'static Arena, len: usize) {
+        let kept = &mut self.dirt.huge;
+        let place = kept.iter().position(|block| block.is_some_and(|b| core::ptr::eq(b, arena)));
+        if let Some(place) = place {
+            kept.copy_within(place + 1.., place);
+            kept[kept.len() - 1] = None;
+            self.dirt.huge_bytes -= len;
+            self.huge.kept -= arena.huge_slots.get();
+        }
     }
 
     /// Takes a huge block as a pool of one block.
@@ -52,30 +120,71 @@ impl Arenas {
         shape: Shape,
         owner: *mut ThreadHeap,
     ) -> Option<Held> {
-        let block = self.take_huge(len, PAGE)?;
+        let (block, _) = self.take_huge(len, PAGE, true)?;
         // SAFETY: the block begins with an arena whose metadata are committed.
         let pool = unsafe { PoolRef::of_granule(block.as_ptr() as usize) };
         // SAFETY: the block is the caller's; a span of 0 says that the granules are not the pool's.
         Some(unsafe { pool.init(shape, 0, owner) })
     }
 
-    /// Gives a huge block back.
+    /// Gives a huge block back, or keeps it for the next of its size.
     ///
     /// # Safety
     /// `block` came from [`take_huge`](Self::take_huge) and is the caller's.
     pub(crate) unsafe fn give_huge(&mut self, block: NonNull<u8>) {
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
-        let (slots, len) = (arena.huge_slots.take(), arena.huge_len.take());
-        self.made -= slots;
+        let (slots, len) = (arena.huge_slots.get(), arena.huge_len.get());
         self.huge.blocks -= 1;
         self.huge.bytes -= len;
         self.huge.slots -= slots;
+        if len > KEPT_MAX || arena.huge_before.get() > 0 {
+            return self.drop_huge(arena);
+        }
+        if let (Some(oldest), Some(_)) =
+            (self.dirt.huge[0], self.dirt.huge.last().copied().flatten())
+        {
+            self.purge_kept_huge(oldest);
+        }
+        if let Some(free) = self.dirt.huge.iter_mut().find(|block| block.is_none()) {
+            *free = Some(arena);
+        }
+        self.dirt.huge_bytes += len;
+        self.huge.kept += slots;
+        self.note_free(len);
+    }
+
+    /// Gives the memory of a kept block back. Returns the bytes.
+    pub(super) fn purge_kept_huge(&mut self, arena: &'static Arena) -> usize {
+        let len = arena.huge_len.get();
+        self.forget_kept_huge(arena, len);
+        self.drop_huge(arena);
+        len
+    }
+
+    /// Gives the memory and the slots of a block back that is neither in use nor kept.
+    fn drop_huge(&mut self, arena: &'static Arena) {
+        let (slots, len) = (arena.huge_slots.take(), arena.huge_len.take());
+        self.made -= slots;
+        let block = arena.granule(0).start();
         // SAFETY: the block is committed and nobody uses it any more.
         unsafe { os::purge(block, len) };
         // SAFETY: that many slots lie in front of the block's.
         let place = unsafe { block.sub(arena.huge_before.take() * ARENA) };
         self.slots.give(place, slots);
+    }
+
+    /// Gives the end of a block in use back.
+    ///
+    /// # Safety
+    /// Nobody uses the block's bytes from `len` on; it has more.
+    unsafe fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
+        let old = arena.huge_len.replace(len);
+        self.huge.bytes -= old - len;
+        // SAFETY: the tail lies within the block.
+        let tail = unsafe { arena.granule(0).start().add(len) };
+        // SAFETY: the caller's: nobody uses the tail.
+        unsafe { os::purge(tail, old - len) };
     }
 
     /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
@@ -96,24 +205,26 @@ impl Arenas {
         let need = len.div_ceil(ARENA) + arena.huge_before.get();
         if len <= old {
             if len < old {
-                // SAFETY: the tail lies within the block.
-                let tail = unsafe { block.add(len) };
-                // SAFETY: the tail is the caller's and it wants it no longer.
-                unsafe { os::purge(tail, old - len) };
+                // SAFETY: the caller wants the tail no longer.
+                unsafe { self.shrink_huge(arena, len) };
             }
-        } else if need <= slots || self.grow_slots(arena, need - slots) {
-            // SAFETY: the block's slots go on behind it.
-            let tail = unsafe { block.add(old) };
-            // SAFETY: the range lies within the block's slots.
-            if !unsafe { os::commit(tail, len - old) } {
-                return None;
-            }
-        } else {
+            return Some(block);
+        }
+        if need > slots && !self.grow_slots(arena, need - slots) {
             // SAFETY: the caller's block.
             return unsafe { self.move_huge(block, old, len, align) };
         }
-        self.huge.bytes = self.huge.bytes - old + len;
+        // SAFETY: the block's slots go on behind it.
+        let tail = unsafe { block.add(old) };
+        // SAFETY: the range lies within the block's slots.
+        if !unsafe { os::commit(tail, len - old) } {
+            return None;
+        }
+        self.huge.bytes += len - old;
         arena.huge_len.set(len);
+        if len <= KEPT_MAX {
+            self.note_use(len - old);
+        }
         Some(block)
     }
 
@@ -140,11 +251,16 @@ impl Arenas {
         len: usize,
         align: usize,
     ) -> Option<NonNull<u8>> {
-        let place = self.take_huge(len, align)?;
+        let place = self.take_new_huge(len, align)?;
         // SAFETY: both ranges are ours, committed, and do not overlap.
         let moved = unsafe { os::remap(block, place, old) };
-        // SAFETY: one of the two is given up, and nobody else knows of it.
-        unsafe { self.give_huge(if moved { block } else { place }) };
+        let given_up = if moved { block } else { place };
+        // SAFETY: a huge block begins with an arena whose metadata are committed.
+        let arena = unsafe { Arena::of(given_up.as_ptr() as usize) };
+        self.huge.blocks -= 1;
+        self.huge.bytes -= arena.huge_len.get();
+        self.huge.slots -= arena.huge_slots.get();
+        self.drop_huge(arena);
         moved.then_some(place)
     }
 }

@@ -17,10 +17,10 @@ pub(super) fn is_huge(size: usize, align: usize) -> bool {
     size > RUN_MAX || align > GRANULE
 }
 
-/// A block of `size` bytes, and whether it is known to be zero.
-pub(crate) fn alloc(size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
+/// A block of `size` bytes, and whether it is known to be zero; `zero` asks for that.
+pub(crate) fn alloc(size: usize, align: usize, zero: bool) -> Option<(NonNull<u8>, bool)> {
     if is_huge(size, align) {
-        return arena::lock().take_huge(size, align).map(|place| (place, true));
+        return arena::lock().take_huge(size, align, zero);
     }
     let span = size.div_ceil(GRANULE);
     let block_size = span * GRANULE;
@@ -35,7 +35,7 @@ pub(crate) fn alloc(size: usize, align: usize) -> Option<(NonNull<u8>, bool)> {
     let fresh = arena::lock().take_pool(span, shape, ptr::null_mut())?;
     let place = fresh.held.pool().start();
     poison::on_new_pool(place, block_size);
-    Some((place, !fresh.dirty))
+    Some((place, fresh.zero))
 }
 
 /// Frees a block.
@@ -70,11 +70,17 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             // SAFETY: the caller's huge block.
             unsafe { arenas.resize_huge(place, new, align) }
         }
-        (false, false) if old.div_ceil(GRANULE) == new.div_ceil(GRANULE) => {
+        (false, false) => {
+            let span = new.div_ceil(GRANULE);
             // SAFETY: the caller's block lies in an arena.
             let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
             check::run(pool, place, layout);
-            Some(place)
+            let fits = old.div_ceil(GRANULE) == span || {
+                // SAFETY: who owns the run's only block holds it.
+                let held = unsafe { pool.assume_held() };
+                arena::lock().resize_run(held, span)
+            };
+            fits.then_some(place)
         }
         _ => None,
     }

@@ -4,11 +4,15 @@
 //! granule (64 KiB, or a few) of blocks of one **size class**; a **block** is what the caller gets.
 
 #[cfg(not(loom))]
+mod allowance;
+#[cfg(not(loom))]
 mod arena;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
 mod check;
+#[cfg(not(loom))]
+mod dirt;
 #[cfg(not(loom))]
 mod ends;
 #[cfg(not(loom))]

@@ -10,9 +10,10 @@
 //! # Counting
 //! `carved` blocks are in circulation. `live` of them are out: with the program or in its holder's
 //! active list. `events` counts frees until something must happen, and `live == events + bias`:
-//! for a pool in its class's list the event is the last block coming home (`bias` is 0); for a full
-//! pool that is off the list it is the relist threshold (`bias` is positive); a pool that hands out
-//! blocks has none, it stays when they all come home (`bias` is −1).
+//! for a pool in its class's list the event is the last block coming home (`bias` is 0), and before that,
+//! where free pages may go back, the last but [`SPARSE`] (`bias` is that); for a full pool that is off the
+//! list it is the relist threshold (`bias` is greater: no pool has fewer than eight blocks); a pool that
+//! hands out blocks has none, it stays when they all come home (`bias` is −1).
 //!
 //! # Orderings
 //! All Relaxed: the holder's fields have one writer, and change hands through the pool word or a lock.
@@ -91,7 +92,17 @@ pub(crate) struct Pool {
     pub(super) object: ObjectFields,
 }
 
-/// What pools of counted objects need besides.
+/// Blocks of a pool with which its lists are long enough, and the bytes that they may take.
+const HOT_BLOCKS: usize = 32;
+const HOT_BYTES: usize = 2 * PAGE;
+
+/// Live blocks of a pool that has become sparse.
+pub(super) const SPARSE: u32 = 4;
+
+/// Blocks of a pool that can be sparse, at least: the few that keep it must not fill its pages.
+const SPARSE_CAPACITY: usize = 64;
+
+/// What pools of counted objects need besides, and what few others do.
 #[derive(Debug)]
 pub(super) struct ObjectFields {
     pub(super) link: Cell<Option<PoolRef>>,
@@ -105,6 +116,8 @@ pub(super) struct ObjectFields {
     pub(super) link_offset: Cell<u8>,
     /// From a block's start to its value, as a power of two.
     pub(super) value_shift: Cell<u8>,
+    /// Of raw pools: whether the free pages count as dirt (see `dirt.rs`).
+    sparse: Cell<bool>,
 }
 
 const _: () = assert!(size_of::<Pool>() == RECORD);
@@ -289,6 +302,7 @@ impl PoolRef {
         pool.span.store(span as u8, Ordering::Relaxed);
         pool.back.store(0, Ordering::Relaxed);
         pool.links.set(None);
+        pool.object.sparse.set(false);
         pool.object.link.set(None);
         pool.object.dirty_next.set(None);
         pool.object.dirty_prev.set(None);
@@ -321,6 +335,17 @@ impl PoolRef {
         self.0.kind.store(Kind::Free as u8, Ordering::Relaxed);
         self.set_continuations(span, Kind::Free);
         span
+    }
+
+    /// Changes the granules of a run.
+    ///
+    /// # Safety
+    /// The run is the caller's, and all granules of the longer one are, under the arena lock.
+    pub(crate) unsafe fn set_span(self, span: usize) {
+        let old = usize::from(self.0.span.swap(span as u8, Ordering::Relaxed));
+        self.set_continuations(old, Kind::Free);
+        self.set_continuations(span, Kind::Continuation);
+        self.0.block_size.store((span * GRANULE) as u32, Ordering::Relaxed);
     }
 
     fn set_continuations(self, span: usize, kind: Kind) {
@@ -388,12 +413,18 @@ impl Held {
     /// Whether the pool is off its list until the relist threshold.
     #[inline]
     pub(crate) fn is_full(self) -> bool {
-        self.record().bias.load(Ordering::Relaxed).cast_signed() > 0
+        self.record().bias.load(Ordering::Relaxed).cast_signed() > SPARSE.cast_signed()
     }
 
     /// Frees of a full pool before it goes back on its list: an eighth of its blocks.
     pub(crate) fn threshold(self) -> usize {
         (self.pool().carved() / 8).max(1)
+    }
+
+    /// Whether the pool is the current one: it hands out blocks.
+    #[inline]
+    pub(crate) fn is_handing_out(self) -> bool {
+        self.record().bias.load(Ordering::Relaxed) == u32::MAX
     }
 
     /// Frees a block; true when the event counter ran out.
@@ -407,9 +438,15 @@ impl Held {
         // SAFETY: the block is free from here on and the pool's.
         unsafe { block.set_next(pool.local.get()) };
         pool.local.set(Some(block));
+        // SAFETY: only the holder writes the counter, and this is the holder: a plain load races with
+        // nobody. It becomes a comparison with memory, and the decrement one of memory.
+        if unsafe { *pool.events.as_ptr() } == 1 {
+            pool.events.store(0, Ordering::Relaxed);
+            return true;
+        }
         let left = pool.events.load(Ordering::Relaxed).wrapping_sub(1);
         pool.events.store(left, Ordering::Relaxed);
-        left == 0
+        false
     }
 
     /// Hands out all free blocks that the holder has at hand: the list and its length. They count as
@@ -457,9 +494,13 @@ impl Held {
         // SAFETY: as above.
         unsafe { last.set_next(pool.local.get()) };
         pool.local.set(Some(first));
-        let events = pool.events.load(Ordering::Relaxed);
-        debug_assert!(events as usize >= count, "{events} events, {count} handed back");
-        pool.events.store(events - count as u32, Ordering::Relaxed);
+        if self.is_handing_out() {
+            let events = pool.events.load(Ordering::Relaxed);
+            debug_assert!(events as usize > count, "{events} events, {count} handed back");
+            pool.events.store(events - count as u32, Ordering::Relaxed);
+        } else {
+            self.subtract_live(count);
+        }
     }
 
     /// Fetches what other threads freed. True when something came.
@@ -486,18 +527,43 @@ impl Held {
         let pool = self.record();
         let live = self.pool().live();
         debug_assert!(live >= count, "{count} came home of {live}");
-        pool.bias.store(0, Ordering::Relaxed);
-        pool.events.store((live - count) as u32, Ordering::Relaxed);
+        let live = (live - count) as u32;
+        let early = if live > SPARSE && self.can_be_sparse() { SPARSE } else { 0 };
+        pool.bias.store(early, Ordering::Relaxed);
+        pool.events.store(live - early, Ordering::Relaxed);
     }
 
-    /// Takes the pool off its list for its blocks are all out; the event is the relist threshold.
-    pub(crate) fn set_full(self) {
+    fn can_be_sparse(self) -> bool {
+        self.pool().kind() == Kind::Raw && self.pool().capacity() >= SPARSE_CAPACITY
+    }
+
+    /// The pool has become sparse: the next event is its last block.
+    pub(super) fn set_sparse(self, counts_as_dirt: bool) {
         let pool = self.record();
-        let live = self.pool().live();
-        let threshold = self.threshold();
-        debug_assert!(live > threshold, "{live} live, threshold {threshold}: bias means full");
-        pool.events.store(threshold as u32, Ordering::Relaxed);
-        pool.bias.store((live - threshold) as u32, Ordering::Relaxed);
+        pool.events.store(self.pool().live() as u32, Ordering::Relaxed);
+        pool.bias.store(0, Ordering::Relaxed);
+        pool.object.sparse.set(counts_as_dirt);
+    }
+
+    /// Ends being sparse; true when the pool counted as dirt.
+    pub(super) fn take_sparse(self) -> bool {
+        self.record().object.sparse.take()
+    }
+
+    /// Whether so few blocks are free that the pool is kept off its list.
+    pub(crate) fn is_brimful(self) -> bool {
+        let pool = self.pool();
+        !self.can_carve() && pool.carved() - pool.live() < self.threshold()
+    }
+
+    /// The pool is off its list: the event is the relist threshold.
+    pub(crate) fn set_full(self) {
+        debug_assert!(self.is_brimful());
+        let pool = self.record();
+        let (live, carved) = (self.pool().live(), self.pool().carved());
+        let listed = carved - self.threshold();
+        pool.events.store((live - listed) as u32, Ordering::Relaxed);
+        pool.bias.store(listed as u32, Ordering::Relaxed);
     }
 
     /// Ends being full: the event is the last block again.
@@ -509,6 +575,17 @@ impl Held {
     pub(crate) fn can_carve(self) -> bool {
         let pool = self.record();
         self.bump() < self.pool().capacity() || pool.purged.get() != 0
+    }
+
+    /// Whether the pool runs through the same few blocks again and again: a longer list makes that
+    /// cheaper. Not for large blocks, which would leave the cache.
+    #[inline]
+    pub(crate) fn is_hot(self) -> bool {
+        let pool = self.pool();
+        pool.carved() < HOT_BLOCKS
+            && pool.live() == 0
+            && pool.block_size() * HOT_BLOCKS <= HOT_BYTES
+            && self.can_carve()
     }
 
     /// Puts fresh blocks into circulation: about a page of them.
@@ -535,9 +612,9 @@ impl Held {
         }
         let pool = self.record();
         let size = self.pool().block_size();
-        let (mut block, last) = (self.block(first), self.block(end - 1));
+        let mut block = self.block(first);
         let list = pool.local.replace(Some(block));
-        while block != last {
+        for _ in first + 1..end {
             // SAFETY: block after block up to the last one lies within the pool.
             let place = unsafe { block.place().add(size) };
             // SAFETY: the block was not in circulation, so nobody else knows of it.
@@ -547,7 +624,7 @@ impl Held {
             block = next;
         }
         // SAFETY: as above.
-        unsafe { last.set_next(list) };
+        unsafe { block.set_next(list) };
         let carved = pool.carved.load(Ordering::Relaxed) + (end - first) as u32;
         pool.carved.store(carved, Ordering::Relaxed);
     }

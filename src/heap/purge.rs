@@ -7,9 +7,10 @@
 //! # Orderings
 //! Relaxed, as in `pool.rs`: these are the holder's fields.
 
-use core::ptr::NonNull;
-
+use super::arena;
+use super::poison;
 use super::pool::Held;
+use crate::base::bits::low_bits;
 use crate::base::config::PAGE;
 use crate::sync::atomic::Ordering;
 
@@ -35,6 +36,22 @@ impl Held {
         pool.purged.set(pool.purged.get() & (pool.purged.get() - 1));
         let blocks = self.blocks_of_part(part);
         self.circulate(blocks.start, blocks.end);
+        arena::lock().fill_holes(self.part());
+    }
+
+    /// Bytes given back inside the pool.
+    pub(super) fn holes(self) -> usize {
+        self.record().purged.get().count_ones() as usize * self.part()
+    }
+
+    /// The pool has become sparse: it keeps its free pages, or gives them back.
+    pub(super) fn sparse(self) {
+        let keep = arena::lock().keep_sparse();
+        self.set_sparse(keep);
+        if !keep {
+            let bytes = self.purge_pages();
+            arena::lock().note_holes(bytes, false);
+        }
     }
 
     /// Gives back the memory of pages on which every block is free, and takes their blocks out of
@@ -42,7 +59,17 @@ impl Held {
     ///
     /// A page may go when no live block reaches into it; only the blocks whose link word is on it
     /// leave the free list.
-    pub(crate) fn purge_free_pages(self, purge: impl Fn(NonNull<u8>, usize)) -> usize {
+    pub(crate) fn purge_free_pages(self) -> usize {
+        let bytes = self.purge_pages();
+        let mut arenas = arena::lock();
+        arenas.note_holes(bytes, true);
+        if self.take_sparse() {
+            arenas.end_sparse();
+        }
+        bytes
+    }
+
+    fn purge_pages(self) -> usize {
         let pool = self.record();
         let parts = self.pool().extent() / self.part();
         if parts > 64 || pool.local.get().is_none() {
@@ -59,10 +86,11 @@ impl Held {
         let mut rest = idle;
         while rest != 0 {
             let part = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
+            let run = (!(rest >> part)).trailing_zeros() as usize;
+            rest &= !(low_bits(run) << part);
             // SAFETY: the part lies within the pool.
             let place = unsafe { self.pool().start().add(part * self.part()) };
-            purge(place, self.part());
+            poison::purge(place, run * self.part());
         }
         idle.count_ones() as usize * self.part()
     }

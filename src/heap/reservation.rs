@@ -49,7 +49,9 @@ impl Bias {
     fn apply(&self, addr: usize, bytes: usize) -> usize {
         // SAFETY: written before there was such an address.
         let bias = self.0.with(|bias| unsafe { *bias });
-        (addr / GRANULE * bytes).wrapping_add(bias)
+        // `addr / GRANULE * bytes`; as signed numbers, for which the compiler masks by a short constant.
+        let row = (addr.cast_signed() >> GRANULE.ilog2()) * bytes.cast_signed();
+        row.cast_unsigned().wrapping_add(bias)
     }
 
     /// The `bytes` of each granule stand in a row, those of the granule at `start` at `first`.

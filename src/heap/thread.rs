@@ -58,6 +58,8 @@ pub(crate) struct ThreadHeap {
     pub(super) pools: [Cell<Option<Held>>; SLOTS],
     /// Per raw slot: held pools all of whose blocks are out, oldest last.
     pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
+    /// Per raw slot: held pools with fewer free blocks than the relist threshold.
+    pub(super) brimful: [Cell<Option<Held>>; CLASSES],
     /// Object pools that are full, and those of large objects.
     pub(super) full_objects: Cell<Option<Held>>,
     /// Whether everything is checked: see `check.rs`.
@@ -95,6 +97,7 @@ impl ThreadHeap {
             left: [const { AtomicU32::new(0) }; SLOTS],
             pools: [const { Cell::new(None) }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
+            brimful: [const { Cell::new(None) }; CLASSES],
             full_objects: Cell::new(None),
             checked: Cell::new(false),
             objects: super::object_pool::ObjectState::new(),
@@ -206,6 +209,9 @@ impl ThreadHeap {
     #[cold]
     #[inline(never)]
     fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
+        if let Some(block) = self.refill_warm(slot) {
+            return Some(block);
+        }
         if self.is_own() {
             return self.refill(slot);
         }
@@ -213,6 +219,23 @@ impl ThreadHeap {
             return with_last_resort(|heap| heap?.alloc(slot));
         }
         ThreadHeap::create()?.refill(slot)
+    }
+
+    /// Hands out again what came home to the current pool, and takes its first block.
+    #[inline]
+    fn refill_warm(&self, slot: usize) -> Option<BlockPtr> {
+        let current = self.pools[slot].get()?;
+        if slot >= TRACED_SLOTS || !current.is_handing_out() || check::is_full() {
+            return None;
+        }
+        if current.is_hot() {
+            current.carve();
+        }
+        let (list, count) = current.hand_out();
+        // SAFETY: the list was handed to this heap, its blocks are free.
+        self.lists[slot].set(unsafe { list?.next() });
+        self.left[slot].store(count as u32 - 1, Ordering::Relaxed);
+        list
     }
 
     /// Hands out a new active list and takes its first block.
@@ -223,6 +246,9 @@ impl ThreadHeap {
                 continue;
             };
             let one = slot < CLASSES && self.is_checked();
+            if held.take_sparse() {
+                arena::lock().end_sparse();
+            }
             let (list, count) = if one { held.hand_out_one() } else { held.hand_out() };
             if let Some(first) = list {
                 if one {
@@ -276,10 +302,14 @@ impl ThreadHeap {
         }
     }
 
-    /// Puts a held pool with free blocks into its list, or gives it back if all of them are.
+    /// Puts a held pool where it belongs by the number of its free blocks.
     fn keep(&self, held: Held) {
         if held.pool().live() == 0 {
             return release(held);
+        }
+        if held.is_brimful() {
+            held.set_full();
+            return held.link_first(&self.brimful[held.pool().slot()]);
         }
         let list = &self.pools[held.pool().slot()];
         match list.get() {
@@ -304,6 +334,9 @@ impl ThreadHeap {
                 return Some(());
             }
         }
+        if self.relist_brimful(slot) {
+            return Some(());
+        }
         if let Some(pool) = REGISTRIES[slot].adopt() {
             // SAFETY: adopting makes the caller the holder.
             let held = unsafe { pool.assume_held() };
@@ -313,6 +346,23 @@ impl ThreadHeap {
             return Some(());
         }
         self.acquire_fresh(slot)
+    }
+
+    /// Puts a brimful pool on the list to which other threads' blocks came home. Looks at a few only.
+    fn relist_brimful(&self, slot: usize) -> bool {
+        let list = &self.brimful[slot];
+        let mut next = list.get();
+        for _ in 0..KEPT_FULL {
+            let Some(held) = next else { return false };
+            next = held.next();
+            if held.pool().pool_word().has_blocks() {
+                held.unlink(list);
+                held.take_remote();
+                held.link_first(&self.pools[slot]);
+                return true;
+            }
+        }
+        false
     }
 
     fn acquire_fresh(&self, slot: usize) -> Option<()> {
@@ -339,15 +389,13 @@ impl ThreadHeap {
         let list = &self.pools[slot];
         if held.is_full() {
             held.set_listed();
-            if slot < CLASSES {
-                self.forget_full(slot, held);
-            } else {
-                held.unlink(&self.full_objects);
-            }
+            self.forget_full(slot, held);
             match list.get() {
                 Some(current) => held.link_after(current),
                 None => held.link_first(list),
             }
+        } else if held.pool().live() > 0 {
+            held.sparse();
         } else if list.get() != Some(held) && !(slot >= CLASSES && self.objects.keeps(held)) {
             held.unlink(list);
             release(held);
@@ -355,11 +403,14 @@ impl ThreadHeap {
         // An empty current pool stays: the next block of its class comes from it, warm.
     }
 
+    /// Takes a pool that has blocks again out of those that had none.
     fn forget_full(&self, slot: usize, held: Held) {
-        for place in &self.full[slot] {
-            if place.get() == Some(held) {
-                place.set(None);
-            }
+        if slot >= CLASSES {
+            return held.unlink(&self.full_objects);
+        }
+        match self.full[slot].iter().find(|place| place.get() == Some(held)) {
+            Some(place) => place.set(None),
+            None => held.unlink(&self.brimful[slot]),
         }
     }
 
@@ -391,7 +442,7 @@ impl ThreadHeap {
 
     /// Calls `f` with every pool that this heap holds.
     pub(super) fn for_each_held(&self, f: impl Fn(Held)) {
-        for list in self.pools.iter().chain([&self.full_objects]) {
+        for list in self.pools.iter().chain(&self.brimful).chain([&self.full_objects]) {
             let mut next = list.get();
             while let Some(held) = next {
                 next = held.next();
@@ -420,6 +471,11 @@ impl ThreadHeap {
     #[cfg(any(test, fuzzing))]
     pub(super) fn full_pools(&self) -> impl Iterator<Item = Held> {
         self.full.iter().flatten().filter_map(Cell::get)
+    }
+
+    /// Held pools of a raw slot with few free blocks.
+    pub(super) fn brimful(&self, slot: usize) -> &Cell<Option<Held>> {
+        &self.brimful[slot]
     }
 
     pub(super) fn full_objects(&self) -> &Cell<Option<Held>> {
@@ -457,9 +513,9 @@ pub(super) fn release(held: Held) {
 
 /// Tries to give up a held pool without free blocks.
 pub(super) fn unhold_full(held: Held) -> bool {
-    let need = held.threshold().min(held.pool().live());
     held.set_owner(ptr::null_mut());
-    held.pool().pool_word().unhold_full(need as u16)
+    // The first freer becomes the holder: its further frees are local.
+    held.pool().pool_word().unhold_full(1)
 }
 
 /// Takes `span` granules for one object of its own.

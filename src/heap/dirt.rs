@@ -1,0 +1,214 @@
+//! Free memory that was touched: how much stays for the next use, and what goes back first.
+//!
+//! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
+//! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
+//! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then free granules of the
+//! arenas that have been dirty for longest; a pool that becomes sparse when there are too many gives back
+//! its own free pages.
+
+use super::allowance::Allowance;
+use super::arena::{Arena, Arenas};
+use super::pool::SPARSE;
+use crate::base::bits::{find_run, low_bits};
+use crate::base::config::{GRANULE, GRANULES, PAGE};
+use crate::os;
+
+/// Huge blocks that are kept at most.
+const KEPT_HUGE: usize = 16;
+
+/// What a sparse pool counts for: each of its blocks keeps a page.
+const SPARSE_BYTES: usize = GRANULE - SPARSE as usize * PAGE;
+
+/// Dirty arenas that are looked at for a new pool.
+const LOOKED_AT: usize = 8;
+
+/// Given back at once, so that there are fewer and longer calls.
+const BATCH: usize = 256 << 10;
+
+/// Free memory that was touched; behind the arena lock.
+#[derive(Debug)]
+pub(super) struct Dirt {
+    allowance: Allowance,
+    /// Dirty granules.
+    granules: usize,
+    /// Arenas with dirty granules, by when they became so.
+    first: Option<&'static Arena>,
+    last: Option<&'static Arena>,
+    /// Free huge blocks whose memory is kept, the oldest first, and their bytes.
+    pub(super) huge: [Option<&'static Arena>; KEPT_HUGE],
+    pub(super) huge_bytes: usize,
+    /// Sparse pools whose free pages were not given back.
+    sparse: usize,
+    /// Bytes given back inside pools.
+    holes: usize,
+}
+
+impl Dirt {
+    pub(super) const fn new() -> Dirt {
+        Dirt {
+            allowance: Allowance::new(),
+            granules: 0,
+            first: None,
+            last: None,
+            huge: [None; KEPT_HUGE],
+            huge_bytes: 0,
+            sparse: 0,
+            holes: 0,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.granules * GRANULE + self.huge_bytes + self.sparse * SPARSE_BYTES
+    }
+
+    /// Changes which granules of an arena are dirty.
+    fn set(&mut self, arena: &'static Arena, dirty: u64) {
+        let old = arena.dirty.replace(dirty);
+        self.granules = self.granules + dirty.count_ones() as usize - old.count_ones() as usize;
+        match (old != 0, dirty != 0) {
+            (false, true) => self.link_last(arena),
+            (true, false) => self.unlink(arena),
+            _ => {}
+        }
+    }
+
+    fn link_last(&mut self, arena: &'static Arena) {
+        arena.dirty_prev.set(self.last.replace(arena));
+        arena.dirty_next.set(None);
+        match arena.dirty_prev.get() {
+            Some(prev) => prev.dirty_next.set(Some(arena)),
+            None => self.first = Some(arena),
+        }
+    }
+
+    fn unlink(&mut self, arena: &'static Arena) {
+        let (prev, next) = (arena.dirty_prev.take(), arena.dirty_next.take());
+        match prev {
+            Some(prev) => prev.dirty_next.set(next),
+            None => self.first = next,
+        }
+        match next {
+            Some(next) => next.dirty_prev.set(prev),
+            None => self.last = prev,
+        }
+    }
+
+    /// Gives back up to `bytes` of one arena's dirty granules, the highest first: they are the last to be
+    /// taken again. Returns the bytes given back.
+    fn purge_arena(&mut self, arena: &'static Arena, bytes: usize) -> usize {
+        let mut dirty = arena.dirty.get();
+        let mut purged = 0;
+        while dirty != 0 && purged < bytes {
+            let end = GRANULES - dirty.leading_zeros() as usize;
+            let run = (dirty << (GRANULES - end)).leading_ones() as usize;
+            let run = run.min((bytes - purged).div_ceil(GRANULE));
+            dirty &= !(low_bits(run) << (end - run));
+            let start = arena.granule(end - run).start();
+            // SAFETY: the granules are free: nobody uses their contents.
+            unsafe { os::purge(start, run * GRANULE) };
+            purged += run * GRANULE;
+        }
+        self.set(arena, dirty);
+        purged
+    }
+}
+
+impl Arenas {
+    fn used_bytes(&self) -> usize {
+        (self.used * GRANULE + self.huge.bytes).saturating_sub(self.dirt.holes)
+    }
+
+    /// `span` dirty granules in a row, from the fullest of the arenas that became dirty last.
+    pub(super) fn find_warm(&self, span: usize) -> Option<(&'static Arena, usize)> {
+        let arenas = core::iter::successors(self.dirt.last, |arena| arena.dirty_prev.get());
+        let runs = arenas.take(LOOKED_AT).filter_map(|arena| {
+            let first = find_run(arena.dirty.get(), span)?;
+            Some((arena, first))
+        });
+        runs.min_by_key(|(arena, _)| arena.free_count())
+    }
+
+    /// Granules of an arena are used again; returns how many of them are clean.
+    pub(super) fn use_granules(&mut self, arena: &'static Arena, bits: u64) -> usize {
+        let clean = (bits & !arena.dirty.get()).count_ones() as usize;
+        self.dirt.set(arena, arena.dirty.get() & !bits);
+        self.note_use(clean * GRANULE);
+        clean
+    }
+
+    /// Memory is used of which `clean` bytes were not dirty.
+    pub(super) fn note_use(&mut self, clean: usize) {
+        let dirty = self.dirt.bytes();
+        self.dirt.allowance.on_use(clean, dirty);
+    }
+
+    /// Granules of an arena are free and dirty.
+    pub(super) fn free_granules_of(&mut self, arena: &'static Arena, bits: u64) {
+        self.dirt.set(arena, arena.dirty.get() | bits);
+        self.note_free(bits.count_ones() as usize * GRANULE);
+    }
+
+    /// That many bytes have become dirty: gives memory back if there is too much now.
+    pub(super) fn note_free(&mut self, bytes: usize) {
+        let (dirty, used) = (self.dirt.bytes(), self.used_bytes());
+        self.dirt.allowance.on_free(bytes, dirty, used);
+        let limit = self.dirt.allowance.limit(used);
+        if dirty > limit {
+            let purged = self.purge(dirty - limit + BATCH.min(limit / 2));
+            self.dirt.allowance.on_purge(purged);
+        }
+    }
+
+    /// Gives back at least that many bytes, if there are; returns how many.
+    fn purge(&mut self, bytes: usize) -> usize {
+        let mut purged = 0;
+        while purged < bytes {
+            if let Some(block) = self.dirt.huge[0] {
+                purged += self.purge_kept_huge(block);
+            } else if let Some(arena) = self.dirt.first {
+                purged += self.dirt.purge_arena(arena, bytes - purged);
+            } else {
+                break;
+            }
+        }
+        purged
+    }
+
+    /// Gives all dirty memory back and forgets what was learned. Returns the bytes.
+    pub(crate) fn trim(&mut self) -> usize {
+        self.dirt.allowance = Allowance::new();
+        self.purge(usize::MAX)
+    }
+
+    /// Whether a pool that has become sparse may keep its free pages; it counts as dirt from here on.
+    pub(super) fn keep_sparse(&mut self) -> bool {
+        let limit = self.dirt.allowance.limit(self.used_bytes());
+        let keep = (self.dirt.sparse + 1) * SPARSE_BYTES <= limit;
+        self.dirt.sparse += usize::from(keep);
+        keep
+    }
+
+    /// A pool that counted as dirt is no longer sparse.
+    pub(super) fn end_sparse(&mut self) {
+        self.dirt.sparse -= 1;
+    }
+
+    /// Pages inside a pool were given back, unasked or by `trim`.
+    pub(super) fn note_holes(&mut self, bytes: usize, asked: bool) {
+        self.dirt.holes += bytes;
+        if !asked {
+            self.dirt.allowance.on_purge(bytes);
+        }
+    }
+
+    /// Pages inside a pool are used again.
+    pub(super) fn fill_holes(&mut self, bytes: usize) {
+        self.dirt.holes -= bytes;
+        self.note_use(bytes);
+    }
+
+    /// A pool with that many bytes given back ends.
+    pub(super) fn forget_holes(&mut self, bytes: usize) {
+        self.dirt.holes -= bytes;
+    }
+}
