@@ -11,11 +11,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::thread;
 
+use hoopsnake::Cc;
 use hoopsnake::heap::{Checks, set_checks};
-use hoopsnake::{Cc, PoolAlloc};
+
+mod watched;
+use watched::Watched;
 
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Set in the process that makes the mistake: which checks it has.
 const CHILD: &str = "HOOPSNAKE_TEST_CHECKS";

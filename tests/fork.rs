@@ -18,8 +18,11 @@ use std::time::{Duration, Instant};
 use hoopsnake::intern::{Interned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
+mod watched;
+use watched::Watched;
+
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// How long a child may take.
 const PATIENCE: Duration = Duration::from_secs(60);

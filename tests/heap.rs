@@ -29,8 +29,11 @@ use std::sync::mpsc::sync_channel;
 
 use hoopsnake::{PoolAlloc, heap};
 
+mod watched;
+use watched::Watched;
+
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()

@@ -8,10 +8,11 @@
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::slice;
 
-use hoopsnake::PoolAlloc;
+mod watched;
+use watched::Watched;
 
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Unoptimised (or instrumented) builds look at every so many sizes.
 const STEP: usize = if cfg!(any(debug_assertions, sanitized)) { 17 } else { 1 };

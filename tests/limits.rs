@@ -7,8 +7,11 @@ use std::process::Command;
 
 use hoopsnake::{PoolAlloc, heap};
 
+mod watched;
+use watched::Watched;
+
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Set in the process that has the limit.
 const LIMITED: &str = "HOOPSNAKE_TEST_LIMITED";

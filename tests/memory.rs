@@ -9,10 +9,13 @@ use core::time::Duration;
 use std::process::Command;
 use std::time::Instant;
 
-use hoopsnake::{PoolAlloc, heap};
+use hoopsnake::heap;
+
+mod watched;
+use watched::Watched;
 
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Set for the process that runs one scenario.
 const INNER: &str = "HOOPSNAKE_MEMORY_SCENARIO";

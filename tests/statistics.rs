@@ -5,11 +5,14 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use hoopsnake::Cc;
 use hoopsnake::heap::{self, ClassStats, Stats};
-use hoopsnake::{Cc, PoolAlloc};
+
+mod watched;
+use watched::Watched;
 
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Bytes of a granule, which is a pool of small blocks.
 const POOL: usize = 64 << 10;

@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use hoopsnake::{Cc, PoolAlloc, heap};
+use hoopsnake::{Cc, heap};
 use libc::{c_void, pthread_key_t, pthread_t};
 
+mod watched;
+use watched::Watched;
+
 #[global_allocator]
-static GLOBAL: PoolAlloc = PoolAlloc;
+static GLOBAL: Watched = Watched;
 
 /// Allocates blocks of all kinds, checks and frees them.
 fn work(seed: usize) {

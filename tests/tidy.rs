@@ -319,6 +319,48 @@ fn side_doors(source: &Source, _: &Project) -> Vec<Complaint> {
     complaints
 }
 
+// Rule: the allocator allocates nothing -----------------------------------------------------------
+
+/// Where the allocator's own code is.
+const ALLOCATOR: &[&str] = &["src/base/", "src/os/", "src/heap/", "src/sync/raw_lock.rs"];
+
+/// Printing statistics is the caller's business.
+const PRINTS: &str = "src/heap/stats.rs";
+
+/// Locks that allocate (or may, on some system), and what else does.
+const ALLOCATING: &[&str] = &[
+    "parking_lot",
+    "crossbeam_epoch",
+    "Mutex",
+    "MutexGuard",
+    "RwLock",
+    "Condvar",
+    "Once",
+    "OnceLock",
+    "LazyLock",
+    "Box",
+    "Vec",
+    "vec",
+    "String",
+    "format",
+    "println",
+    "eprintln",
+    "panic",
+];
+
+fn allocating_allocator(source: &Source, _: &Project) -> Vec<Complaint> {
+    if !ALLOCATOR.iter().any(|place| source.path.starts_with(place)) || source.path == PRINTS {
+        return Vec::new();
+    }
+    let tokens = source.production().into_iter();
+    let allocates = tokens.filter(|token| ALLOCATING.contains(&token.text));
+    allocates
+        .map(|token| {
+            complain(token.line, format!("`{}` allocates: not below the heap", token.text))
+        })
+        .collect()
+}
+
 // Rule: every unsafe says why ---------------------------------------------------------------------
 
 fn unexplained_unsafe(source: &Source, _: &Project) -> Vec<Complaint> {
@@ -490,9 +532,10 @@ const PRODUCT: &[&str] = &["src", "derive/src"];
 const ALL: &[&str] = &["src", "derive", "loom-tests", "benches", "fuzz", "tests", "examples"];
 
 /// Each rule with the directories that it holds for.
-const RULES: [(Rule, &[&str]); 8] = [
+const RULES: [(Rule, &[&str]); 9] = [
     (upward_uses, CRATE),
     (side_doors, CRATE),
+    (allocating_allocator, CRATE),
     (unexplained_unsafe, PRODUCT),
     (missing_module_docs, ALL),
     (long_bodies, PRODUCT),
@@ -613,6 +656,21 @@ fn side_doors_are_reported() {
     assert_eq!(of("#[cfg(loom)] use crate::sync::atomic;\nuse std::io;"), NONE);
     assert_eq!(lines(side_doors, "src/sync/native.rs", "use parking_lot::Mutex;"), NONE);
     assert_eq!(lines(side_doors, "src/heap/thread.rs", "thread_local! {}"), NONE);
+}
+
+#[test]
+fn allocation_in_the_allocator_is_reported() {
+    let of = |path, text| lines(allocating_allocator, path, text);
+    assert_eq!(of("src/heap/pool.rs", "use crate::sync::Mutex;\nfn f() { g(vec![1]) }"), [1, 2]);
+    assert_eq!(of("src/os/unix.rs", "fn f() -> Box<u8> { format!(\"\") }"), [1, 1]);
+    assert_eq!(of("src/sync/raw_lock.rs", "use std::sync::Mutex;"), [1]);
+    assert_eq!(
+        of("src/heap/pool.rs", "use parking_lot::RwLock; use crossbeam_epoch::pin;"),
+        [1, 1, 1]
+    );
+    assert_eq!(of("src/heap/pool.rs", "use crate::sync::RawMutex; /// Vec\nfn f() {}"), NONE);
+    assert_eq!(of("src/heap/pool.rs", "#[cfg(test)]\nmod tests { fn f() { vec![1]; } }"), NONE);
+    assert_eq!(of("src/intern/table.rs", "use crate::sync::Mutex;"), NONE);
 }
 
 #[test]

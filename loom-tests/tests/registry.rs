@@ -1,8 +1,10 @@
 //! Model of `heap::registry`: a pool that one thread lists, another adopts, and freers claim.
 //!
-//! Tried, each fails: unhold outside the registry lock (the pool is given up but in no list), a claimer
-//! that does not unlink (a released pool stays listed), a claimer that unlinks after it took (fields
-//! read unordered), adopt that does not check the state (two holders). There is no ordering to weaken:
+//! Tried, each fails: unhold outside the registry lock (the pool is given up but in no list), link after
+//! unhold (links written unordered), a failed unhold that leaves the pool linked, a claimer that does
+//! not unlink (a released pool stays listed), a claimer that unlinks after it took (fields read
+//! unordered), adopt outside the lock, adopt that does not check the state (two holders). There is no
+//! ordering to weaken:
 //! all of the registry is behind its lock.
 #![cfg(loom)]
 

@@ -1,8 +1,10 @@
 //! Model of `heap::word`: push, claim, take and unhold of a pool whose blocks are out everywhere.
 //!
 //! Tried, each fails: push Relaxed (the taker reads the link unordered), take Relaxed (the same), unhold
-//! full Relaxed (the claimer reads the holder's fields unordered), unhold by a plain store instead of
-//! the CAS (a block is lost), a push that never claims (the pool never comes back).
+//! full Relaxed (the claimer writes the holder's fields unordered), unhold by a plain store instead of
+//! the CAS (a block is lost), a push that never claims (the pool never comes back), a push that does not
+//! count `need` down (the same), or the blocks up (the chain is longer than its count). Claim needs no
+//! order at all, nor does adopt: they have none.
 #![cfg(loom)]
 
 use loom::thread;

@@ -18,3 +18,8 @@ mod panics;
 mod rc;
 mod support;
 mod threads;
+#[path = "../watched/mod.rs"]
+mod watched;
+
+#[global_allocator]
+static GLOBAL: watched::Watched = watched::Watched;
