@@ -21,6 +21,9 @@ use super::ObjectRef;
 /// Reporting too little, in every pass, only leaks. Reporting too much, or differently in the second
 /// pass, is undefined behaviour. And a type with edges must not implement `Drop`: see [`Finalize`].
 ///
+/// A panic in `trace` goes on out of the run, which is given up: everything lives until the next one. A
+/// `collect` inside it returns 0.
+///
 /// # Examples
 /// ```
 /// use hoopsnake::{Cc, Trace, TraceInfo, Tracer};

@@ -78,6 +78,10 @@ impl<T: TraceInfo> RawCc<T, Local> {
     /// Costs a few instructions more than filling a free block; every 10,000 net new objects with edges
     /// a run of the collector begins here, which may call finalizers and drop garbage.
     ///
+    /// # Panics
+    /// With the first panic of the finalizers, drops and `trace`s of a run that begins here; the new object
+    /// is dropped then.
+    ///
     /// ```
     /// let greeting = hoopsnake::Cc::new("hello".to_string());
     /// assert_eq!(greeting.len(), 5);

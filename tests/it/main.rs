@@ -1,4 +1,21 @@
 //! The public interface of the pointers and the collector, by the cases of CPython's tests.
+//!
+//! | cases | where |
+//! |---|---|
+//! | C01–C22 but C06 | `cycle` |
+//! | C06, T01, T02, T04 | `deep` |
+//! | F01–F21, W06, W22–W24 | `finalize` |
+//! | G | `gc`; G03, G09 also in `cycle` |
+//! | I, X20 | `intern` |
+//! | R, S, W01, W02, X08, X18 | `rc` |
+//! | X01, X02, X05, X07 | `cycle` |
+//! | X03, X06, X07 | `panics` |
+//! | X04 | `conditions` |
+//! | X09 | `threads`; of the main thread in `tests/exit.rs` |
+//! | X17 | in the crate: `object::header`, `rc::tests`, `cycle::trial` |
+//! | X18, X19 | `derive`, and what must not compile in `tests/ui` |
+//!
+//! All graphs of up to four nodes are in `graphs`, random programs in the crate's `checkers::graph_ops`.
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 mod conditions;
