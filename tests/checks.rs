@@ -195,6 +195,18 @@ mistakes! {
         }
     }
 
+    second_free_of_a_huge_block_that_is_kept: [Usual, Full], ["with 3000000 bytes", "no block is there"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            // So much is in use that the heap keeps a few free MiB.
+            let _used: Vec<_> = (0..60).map(|_| alloc(layout(2 << 20, 8))).collect();
+            let place = alloc(layout(3_000_000, 8));
+            dealloc(place, layout(3_000_000, 8));
+            dealloc(place, layout(3_000_000, 8));
+        }
+    }
+
     realloc_of_a_freed_block: [Full], ["that is free already"],
     {
         // SAFETY: wrong on purpose.

@@ -244,7 +244,7 @@ impl arena::Arenas {
         let found = if is_ours(addr) && addr.is_multiple_of(ARENA) {
             // SAFETY: the reservation's metadata can be read, also where there is no arena (yet).
             let arena = unsafe { Arena::of(addr) };
-            if arena.huge_slots.get() > 0 { arena.huge_len.get() } else { 0 }
+            if self.is_huge_in_use(arena) { arena.huge_len.get() } else { 0 }
         } else {
             0
         };

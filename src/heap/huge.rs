@@ -101,6 +101,12 @@ impl Arenas {
         Some(block)
     }
 
+    /// Whether an arena begins a huge block that is in use: free ones may be kept with their length.
+    pub(super) fn is_huge_in_use(&self, arena: &Arena) -> bool {
+        let kept = || self.dirt.huge.iter().flatten().any(|block| core::ptr::eq(*block, arena));
+        arena.huge_slots.get() > 0 && !kept()
+    }
+
     /// Takes a kept block, of that length, off the list.
     fn forget_kept_huge(&mut self, arena: &'static Arena, len: usize) {
         let kept = &mut self.dirt.huge;
