@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 
 use super::generation::Generation;
 use super::trial::{self, Graph, Tried};
-use crate::heap::object_pool::{ObjectHeap, ObjectPool};
+use crate::heap::object_pool::{Blocks, ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Side, Word, word};
 use crate::object::trace::Tracer;
@@ -67,14 +67,17 @@ impl Candidates {
         };
         heap.for_each_recent(|pool| {
             match generation {
-                Generation::Old => return false,
-                _ if taken.counts.all < limit => taken.take_pool(pool),
-                _ => {}
+                // Nobody needs to know: all are taken below.
+                Generation::Old => age_young(pool),
+                _ if taken.counts.all < limit && taken.take_pool(pool) => {}
+                _ => return true,
             }
-            has(pool, Word::Young) || has(pool, Word::Middle)
+            generation != Generation::Old && has(pool, Word::Middle)
         });
         if generation == Generation::Old {
-            heap.for_each_traced_pool(|pool| taken.take_pool(pool));
+            heap.for_each_traced_pool(|pool| {
+                taken.take_pool(pool);
+            });
             while let Some(pool) = heap.first_dirty() {
                 heap.forget_dirty(pool);
             }
@@ -82,26 +85,27 @@ impl Candidates {
         taken
     }
 
-    /// Takes the candidates of one pool, if there are any.
-    fn take_pool(&mut self, pool: ObjectPool) {
+    /// Takes the candidates of one pool, if there are any. False without memory.
+    fn take_pool(&mut self, pool: ObjectPool) -> bool {
         if self.pools.try_reserve(1).is_err() {
-            return;
+            return false;
         }
         let mut any = 0;
-        for group in pool.groups() {
-            let [young, middle, old] =
-                [Word::Young, Word::Middle, Word::Old].map(|age| word(group, age));
+        let full = self.generation == Generation::Old;
+        for (index, group) in pool.groups().iter().enumerate() {
+            let [middle, old] = [Word::Middle, Word::Old].map(|age| word(group, age));
             let aged = if self.generation >= Generation::Middle { middle.take() } else { 0 };
-            let mut bits = young.get() | aged;
-            if self.generation == Generation::Old {
+            let mut bits = aged;
+            if full {
                 // A full run leaves everything old: nothing is hidden in a cycle that straddles ages.
                 bits |= old.get();
                 old.set(bits);
-                young.set(0);
                 word(group, Word::Dirty).set(0);
             } else {
+                let young = young_of(pool, index);
+                bits |= young;
                 old.set(old.get() | aged);
-                middle.set(middle.get() | young.take());
+                middle.set(middle.get() | young);
             }
             debug_assert_eq!(word(group, Word::Candidate).get(), 0, "left from an earlier run");
             word(group, Word::Candidate).set(bits);
@@ -113,6 +117,7 @@ impl Candidates {
             pool.marks().set(pool.marks().get() | SCANNED);
             self.pools.push(pool);
         }
+        true
     }
 
     /// Adds one object that is no candidate yet. False without memory.
@@ -139,8 +144,9 @@ impl Candidates {
     pub(super) fn keep_garbage(&mut self) -> u64 {
         let mut words = 0;
         if self.stack.get_mut().try_reserve(self.counts.all).is_ok() {
-            let trying = Trying(self);
-            let tried = trial::keep_the_living(trying.0);
+            let mut trying = Trying { candidates: self, finished: false };
+            let tried = trial::keep_the_living(trying.candidates);
+            trying.finished = true;
             drop(trying);
             match tried {
                 Ok(Tried { words: seen, looked_at }) => {
@@ -165,10 +171,8 @@ impl Candidates {
 
     /// There are no candidates any more.
     fn let_live(&self) {
-        for group in self.pools.iter().flat_map(|pool| pool.groups()) {
-            word(group, Word::Candidate).set(0);
-        }
-        for &object in &self.visited {
+        for object in self.with(Word::Candidate) {
+            object.header().leave_run();
             Side::of(object).take(Word::Candidate);
         }
     }
@@ -180,55 +184,72 @@ impl Candidates {
             pools: self.pools.iter(),
             visited: self.visited.iter(),
             which,
-            pool: None,
+            blocks: None,
             group: 0,
-            ahead: u64::MAX,
+            ahead: 0,
         }
     }
 
-    /// Turns candidates into condemned. Nobody looks at their ages again; weak handles to them are dead;
-    /// the run holds a handle to each.
-    pub(super) fn condemn(&mut self) {
+    /// Turns candidates into condemned, whose ages nobody looks at again. Returns how many they are.
+    pub(super) fn condemn(&mut self) -> usize {
         let (mut freed, mut freed_old) = (0, 0);
-        for &pool in &self.pools {
-            for (index, group) in pool.groups().iter().enumerate() {
-                let garbage = word(group, Word::Candidate).take();
-                freed += garbage.count_ones() as usize;
-                freed_old += (word(group, Word::Old).get() & garbage).count_ones() as usize;
-                for kind in [Word::Young, Word::Middle, Word::Old, Word::Dirty] {
-                    word(group, kind).set(word(group, kind).get() & !garbage);
-                }
-                word(group, Word::Condemned).set(garbage);
-                bits(garbage, |bit| object_at(pool, index * 64 + bit).header().condemn());
+        for group in self.pools.iter().flat_map(|pool| pool.groups()) {
+            let garbage = word(group, Word::Candidate).take();
+            freed += garbage.count_ones() as usize;
+            freed_old += (word(group, Word::Old).get() & garbage).count_ones() as usize;
+            for kind in [Word::Middle, Word::Old, Word::Dirty] {
+                word(group, kind).set(word(group, kind).get() & !garbage);
             }
+            word(group, Word::Condemned).set(garbage);
         }
-        self.visited.retain(|&object| {
+        for &object in &self.visited {
             let side = Side::of(object);
-            let garbage = side.take(Word::Candidate);
-            if garbage {
+            if side.take(Word::Candidate) {
                 freed += 1;
                 freed_old += usize::from(side.has(Word::Old));
                 side.clear_age();
                 side.set(Word::Condemned);
-                object.header().condemn();
             }
-            garbage
-        });
+        }
         self.counts.freed += freed;
         self.counts.freed_old += freed_old;
+        freed
     }
 
-    /// Takes the condemned bits, and calls `last` with each object that had one.
-    pub(super) fn absolve(&self, mut last: impl FnMut(ObjectRef)) {
+    /// Calls `free` with the condemned, which they are no longer. Pools without other live blocks are freed
+    /// at once if `all` of them have no handles any more, and no weak ones.
+    ///
+    /// # Safety
+    /// Their values are dropped; `all` says the truth.
+    pub(super) unsafe fn free_condemned(
+        &self,
+        heap: &ObjectHeap,
+        all: bool,
+        mut free: impl FnMut(ObjectRef),
+    ) {
         for &pool in &self.pools {
-            for (index, group) in pool.groups().iter().enumerate() {
-                let done = word(group, Word::Condemned).take();
-                bits(done, |bit| last(object_at(pool, index * 64 + bit)));
+            let blocks = pool.blocks();
+            let condemned = |group| word(group, Word::Condemned);
+            if all {
+                let count = blocks
+                    .groups()
+                    .iter()
+                    .map(|group| condemned(group).get().count_ones())
+                    .sum::<u32>();
+                // SAFETY: as many blocks as are live are without handles, their values gone; the pool is
+                // of this heap, for it was listed there. Their bits are cleared right after.
+                if unsafe { heap.free_whole(pool, count as usize) } {
+                    blocks.groups().iter().for_each(|group| condemned(group).set(0));
+                    continue;
+                }
+            }
+            for (index, group) in blocks.groups().iter().enumerate() {
+                bits(condemned(group).take(), |bit| free(object_at(blocks, index * 64 + bit)));
             }
         }
         for &object in &self.visited {
             if Side::of(object).take(Word::Condemned) {
-                last(object);
+                free(object);
             }
         }
     }
@@ -258,37 +279,51 @@ pub(super) struct Objects<'a> {
     pools: core::slice::Iter<'a, ObjectPool>,
     visited: core::slice::Iter<'a, ObjectRef>,
     which: Word,
-    pool: Option<ObjectPool>,
+    blocks: Option<Blocks>,
+    /// The next group, and the bits of the one before that are still to come.
     group: usize,
-    /// The bits of the group that are still to come.
     ahead: u64,
 }
 
 impl Iterator for Objects<'_> {
     type Item = ObjectRef;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<ObjectRef> {
+        if let Some(blocks) = self.blocks {
+            let bits = self.ahead & word(&blocks.groups()[self.group - 1], self.which).get();
+            if bits != 0 {
+                self.ahead = bits & (bits - 1);
+                let bit = bits.trailing_zeros() as usize;
+                return Some(object_at(blocks, (self.group - 1) * 64 + bit));
+            }
+        }
+        self.next_group()
+    }
+}
+
+impl Objects<'_> {
+    /// The first object of the next group that has one.
+    #[inline(never)]
+    fn next_group(&mut self) -> Option<ObjectRef> {
         loop {
-            let Some(pool) = self.pool else {
-                self.pool = self.pools.next().copied();
-                (self.group, self.ahead) = (0, u64::MAX);
-                if self.pool.is_some() {
-                    continue;
-                }
-                return self.visited.find(|&&object| Side::of(object).has(self.which)).copied();
+            let Some(blocks) = self.blocks else {
+                let Some(pool) = self.pools.next() else {
+                    return self.visited.find(|&&object| Side::of(object).has(self.which)).copied();
+                };
+                (self.blocks, self.group) = (Some(pool.blocks()), 0);
+                continue;
             };
-            match pool.groups().get(self.group) {
-                None => self.pool = None,
-                Some(group) => {
-                    let bits = word(group, self.which).get() & self.ahead;
-                    if bits != 0 {
-                        self.ahead = !(bits ^ (bits - 1));
-                        let bit = bits.trailing_zeros() as usize;
-                        return Some(object_at(pool, self.group * 64 + bit));
-                    }
-                    (self.group, self.ahead) = (self.group + 1, u64::MAX);
-                }
+            let Some(group) = blocks.groups().get(self.group) else {
+                self.blocks = None;
+                continue;
+            };
+            self.group += 1;
+            let bits = word(group, self.which).get();
+            if bits != 0 {
+                self.ahead = bits & (bits - 1);
+                let bit = bits.trailing_zeros() as usize;
+                return Some(object_at(blocks, (self.group - 1) * 64 + bit));
             }
         }
     }
@@ -296,9 +331,33 @@ impl Iterator for Objects<'_> {
 
 /// The object in a block that was handed out.
 #[inline(always)]
-pub(super) fn object_at(pool: ObjectPool, index: usize) -> ObjectRef {
+pub(super) fn object_at(blocks: Blocks, index: usize) -> ObjectRef {
     // SAFETY: bits are only set for blocks that were handed out.
-    unsafe { ObjectRef::from_header(pool.header_at(index)) }
+    unsafe { ObjectRef::from_header(blocks.header(index)) }
+}
+
+/// The young objects of a group, which are so no longer: their age is in their bits from here on.
+fn young_of(pool: ObjectPool, group: usize) -> u64 {
+    let blocks = pool.blocks();
+    let first = group * 64;
+    let mut young = 0;
+    for bit in 0..(pool.carved() - first).min(64) {
+        // SAFETY: a block that was handed out, or is free.
+        let object = unsafe { ObjectRef::from_header(blocks.header(first + bit)) };
+        if object.header().is_young() {
+            object.header().set_aged();
+            young |= 1 << bit;
+        }
+    }
+    young
+}
+
+/// Makes the young objects of a pool middle-aged.
+fn age_young(pool: ObjectPool) {
+    for (index, group) in pool.groups().iter().enumerate() {
+        let middle = word(group, Word::Middle);
+        middle.set(middle.get() | young_of(pool, index));
+    }
 }
 
 fn has(pool: ObjectPool, which: Word) -> bool {
@@ -314,24 +373,46 @@ pub(super) fn pool_of(object: ObjectRef) -> ObjectPool {
 
 /// Trial deletion is under way: its end sets the counters and the skipped bits back, also when a `Trace`
 /// panicked.
-struct Trying<'a>(&'a Candidates);
+struct Trying<'a> {
+    candidates: &'a Candidates,
+    finished: bool,
+}
 
 impl Drop for Trying<'_> {
     fn drop(&mut self) {
-        self.0.stack.borrow_mut().clear();
-        for &pool in &self.0.pools {
+        let candidates = self.candidates;
+        candidates.stack.borrow_mut().clear();
+        for &pool in &candidates.pools {
             pool.clear_counters();
         }
-        for &object in &self.0.visited {
+        for &object in &candidates.visited {
             Side::with_counter(pool_of(object), object).1.set(0);
         }
-        self.0.take_skipped(|_| ());
+        candidates.take_skipped(|_, _| ());
+        if !self.finished {
+            // Some are candidates no longer, and were not told yet.
+            for age in [Word::Middle, Word::Old] {
+                candidates.with(age).for_each(|object| object.header().leave_run());
+            }
+            candidates.visited.iter().for_each(|object| object.header().leave_run());
+        }
     }
 }
 
 impl Candidates {
+    /// The candidates among the visited, with their counters.
+    #[inline(never)]
+    fn for_each_visited(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
+        for &object in &self.visited {
+            let (side, counter) = Side::with_counter(pool_of(object), object);
+            if side.has(Word::Candidate) {
+                visit(object, counter);
+            }
+        }
+    }
+
     /// Takes all skipped bits, and calls `f` with each object that had one.
-    fn take_skipped(&self, mut f: impl FnMut(Side)) {
+    fn take_skipped(&self, mut f: impl FnMut(ObjectRef, Side)) {
         if !self.any_skipped.take() {
             return;
         }
@@ -339,7 +420,7 @@ impl Candidates {
         for object in skipped {
             let side = Side::of(object);
             side.take(Word::Skipped);
-            f(side);
+            f(object, side);
         }
     }
 }
@@ -348,19 +429,31 @@ impl Graph for Candidates {
     #[inline(always)]
     fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
         for &pool in &self.pools {
-            for (index, group) in pool.groups().iter().enumerate() {
+            let blocks = pool.blocks();
+            for (index, group) in blocks.groups().iter().enumerate() {
                 bits(word(group, Word::Candidate).get(), |bit| {
                     let block = index * 64 + bit;
-                    visit(object_at(pool, block), pool.counter(block));
+                    visit(object_at(blocks, block), blocks.counter(block));
                 });
             }
         }
-        for &object in &self.visited {
-            let (side, counter) = Side::with_counter(pool_of(object), object);
-            if side.has(Word::Candidate) {
-                visit(object, counter);
+        self.for_each_visited(visit);
+    }
+
+    #[inline(always)]
+    fn for_each_not_explained(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
+        for &pool in &self.pools {
+            let blocks = pool.blocks();
+            for (index, group) in blocks.groups().iter().enumerate() {
+                let counters = blocks.counters_of(index);
+                if counters.iter().fold(0, |all, counter| all | counter.get()) != 0 {
+                    bits(word(group, Word::Candidate).get(), |bit| {
+                        visit(object_at(blocks, index * 64 + bit), &counters[bit]);
+                    });
+                }
             }
         }
+        self.for_each_visited(visit);
     }
 
     fn trial(&self, object: ObjectRef) -> &Cell<u32> {
@@ -395,8 +488,10 @@ impl Graph for Candidates {
     }
 
     fn keep_skipped(&self) {
-        self.take_skipped(|side| {
+        self.take_skipped(|object, side| {
             side.take(Word::Candidate);
+            // A finalizer may have hidden what an earlier trial looked at.
+            object.header().leave_run();
         });
     }
 
@@ -413,12 +508,9 @@ impl Graph for Candidates {
     fn survive(&self, object: ObjectRef) {
         match self.generation {
             Generation::Old => object.header().watch_anew(),
-            Generation::Young if self.visited.is_empty() && self.counts.visited == 0 => {}
-            _ => {
-                if Side::of(object).has(Word::Old) {
-                    object.header().watch();
-                }
-            }
+            Generation::Young if self.counts.visited == 0 => object.header().leave_run(),
+            _ if Side::of(object).has(Word::Old) => object.header().watch(),
+            _ => object.header().leave_run(),
         }
     }
 

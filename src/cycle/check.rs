@@ -1,6 +1,6 @@
 //! What holds between runs, asserted: for tests and fuzzing.
 
-use super::candidates::{IN_RUN, bits, object_at};
+use super::candidates::{IN_RUN, object_at};
 use crate::heap::object_pool::{Group, ObjectHeap, ObjectPool};
 use crate::object::side::{Word, word};
 
@@ -24,19 +24,26 @@ pub(crate) fn check_invariants() {
 
 fn check_group(pool: ObjectPool, index: usize, group: &Group, recent: bool) {
     let get = |which| word(group, which).get();
-    let [young, middle, old] = [Word::Young, Word::Middle, Word::Old].map(get);
-    assert_eq!(young & middle | young & old | middle & old, 0, "an object has two ages");
-    assert!(recent || young | middle == 0, "a run will miss objects: their pool is not recent");
+    let (middle, old) = (get(Word::Middle), get(Word::Old));
+    assert_eq!(middle & old, 0, "an object has two ages");
+    assert!(recent || middle == 0, "a run will miss objects: their pool is not recent");
     assert_eq!(get(Word::Dirty) & !old, 0, "an object is dirty and not old");
     for which in [Word::Candidate, Word::Condemned, Word::Skipped, Word::Zombie] {
         assert_eq!(get(which), 0, "{which:?} is left");
     }
+    let blocks = pool.blocks();
     for bit in 0..64.min(pool.carved() - index * 64) {
-        assert_eq!(pool.counter(index * 64 + bit).get(), 0, "a trial counter is left");
+        let block = index * 64 + bit;
+        assert_eq!(blocks.counter(block).get(), 0, "a trial counter is left");
+        let header = object_at(blocks, block).header();
+        assert!(recent || !header.is_young(), "a run will miss a young object");
+        let aged = (middle | old) >> bit & 1 == 1;
+        if header.strong() > 0 {
+            assert!(!header.is_in_run(), "an object is still in a run");
+            assert_eq!(aged, header.is_aged(), "flag and bits tell different ages");
+        } else {
+            assert!(!aged, "an object without handles has an age");
+        }
+        assert!(!aged || header.is_alive(), "a dead object has an age");
     }
-    bits(young | middle | old, |bit| {
-        let header = object_at(pool, index * 64 + bit).header();
-        assert!(header.strong() > 0, "an object without handles has an age");
-        assert!(header.is_alive(), "a dead object has an age");
-    });
 }

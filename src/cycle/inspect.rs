@@ -24,45 +24,36 @@ pub struct ObjectInfo {
     pub generation: Generation,
 }
 
-const AGES: [(Generation, Word); 3] = [
-    (Generation::Young, Word::Young),
-    (Generation::Middle, Word::Middle),
-    (Generation::Old, Word::Old),
-];
-
 /// The objects with edges of a heap, of one generation or of all.
 pub(super) fn objects(heap: &ObjectHeap, only: Option<Generation>) -> Vec<ObjectInfo> {
     // The program's allocator makes room for the list, and may be the heap that is being looked at: the
     // pools are remembered first, and pools with objects stay.
     let mut pools = Vec::new();
     heap.for_each_traced_pool(|pool| pools.push(pool));
-    let mut found = Vec::new();
-    for pool in pools {
-        for (generation, age) in
-            AGES.into_iter().filter(|age| only.is_none_or(|only| age.0 == only))
-        {
-            objects_of(pool, generation, age, &mut found);
-        }
-    }
-    found
+    let all = pools.into_iter().flat_map(objects_of);
+    all.filter(|object| only.is_none_or(|only| object.generation == only)).collect()
 }
 
-fn objects_of(pool: ObjectPool, generation: Generation, age: Word, found: &mut Vec<ObjectInfo>) {
-    for (index, group) in pool.groups().iter().enumerate() {
-        let mut bits = word(group, age).get();
-        while bits != 0 {
-            let block = index * 64 + bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            // SAFETY: bits are only set for blocks that were handed out.
-            let object = unsafe { ObjectRef::from_header(pool.header_at(block)) };
-            // SAFETY: what has an age is traced and alive.
-            let (type_name, size) = unsafe { object.describe() };
-            let (strong, weak) =
-                (object.header().strong() as usize, object.header().weak() as usize);
-            let id = object.value::<u8>().addr().get();
-            found.push(ObjectInfo { id, type_name, size, strong, weak, generation });
-        }
-    }
+fn objects_of(pool: ObjectPool) -> impl Iterator<Item = ObjectInfo> {
+    (0..pool.carved()).filter_map(move |index| {
+        // SAFETY: a block that was handed out, or is free.
+        let object = unsafe { ObjectRef::from_header(pool.header_at(index)) };
+        let bit = |which| word(pool.group(index), which).get() >> (index % 64) & 1 == 1;
+        let generation = if object.header().is_young() {
+            Generation::Young
+        } else if bit(Word::Middle) {
+            Generation::Middle
+        } else if bit(Word::Old) {
+            Generation::Old
+        } else {
+            return None;
+        };
+        // SAFETY: what has an age is traced and alive.
+        let (type_name, size) = unsafe { object.describe() };
+        let (strong, weak) = (object.header().strong() as usize, object.header().weak() as usize);
+        let id = object.value::<u8>().addr().get();
+        Some(ObjectInfo { id, type_name, size, strong, weak, generation })
+    })
 }
 
 /// Counts the old objects.

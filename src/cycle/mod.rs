@@ -39,6 +39,7 @@ pub use stats::GenerationStats;
 
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::deferred::{self, contain, is_dropping};
+use crate::object::dirty;
 use pacing::Pacing;
 use run::Plan;
 
@@ -119,20 +120,22 @@ fn last_runs() {
 struct Running<'a> {
     collector: &'a Collector,
     heap: &'a ObjectHeap,
+    /// The count of new objects to go on with.
+    count: i64,
 }
 
 impl<'a> Running<'a> {
     fn enter(collector: &'a Collector, heap: &'a ObjectHeap) -> Running<'a> {
         collector.running.set(true);
         heap.hold_pools();
-        Running { collector, heap }
+        Running { collector, heap, count: 0 }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.heap.release_pools();
-        self.collector.arm(self.heap, 0);
+        self.collector.arm(self.heap, self.count);
         self.collector.running.set(false);
     }
 }
@@ -181,15 +184,19 @@ impl Collector {
         self.watch(heap);
         let watch = stats::Watch::start();
         let mut panic = None;
-        let running = Running::enter(self, heap);
-        let plan = plan(heap);
+        let mut running = Running::enter(self, heap);
+        dirty::settle(heap);
+        let (plan, count) = (plan(heap), self.count(heap));
         let counts = run::run(heap, plan, &mut panic);
         let mut pacing = self.pacing.get();
         pacing.ran(plan, counts, heap.take_dirtied());
         self.pacing.set(pacing);
+        if plan.limit == 0 {
+            running.count = count;
+        }
         drop(running);
         let mut stats = self.stats.get();
-        stats[plan.generation].add(counts, watch.took());
+        stats[plan.generation].add(counts, watch.took(), plan.limit > 0);
         self.stats.set(stats);
         if let Some(panic) = panic {
             deferred::resume(panic);

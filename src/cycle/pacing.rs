@@ -18,10 +18,12 @@ const GROWTH_MIN: usize = 50;
 const GROWTH_MAX: usize = 400;
 /// Full runs are not worth it for fewer objects than this.
 const FULL_MIN: usize = 100_000;
-/// Eighths of a visit by the walk for each new object: at first, and its bounds.
-const WALK: usize = 4;
-const WALK_MIN: usize = 1;
-const WALK_MAX: usize = 32;
+/// Visits by the walk for each 64 new objects: at first, and its bounds.
+const WALK: usize = 8;
+const WALK_MIN: usize = 2;
+const WALK_MAX: usize = 256;
+/// Visits of one walk, about: longer ones are done in parts, between young runs.
+const WALK_PART: usize = 2000;
 
 /// What the choice of the next run depends on.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +44,10 @@ pub(super) struct Pacing {
     deferred: usize,
     /// Growth below this need not be looked at again: it was counted, and found small.
     counted: usize,
-    /// Eighths of a visit for each new object.
+    /// Visits for each 64 new objects.
     walk: usize,
+    /// Parts of the walk that were done since the last young run.
+    parts_done: usize,
 }
 
 /// What there is, counted.
@@ -66,13 +70,19 @@ impl Pacing {
             deferred: 0,
             counted: 0,
             walk: WALK,
+            parts_done: 0,
         }
     }
 
-    /// Net new objects until the next run; `None` if none is to begin by itself.
+    /// Net new objects from the last young run to the next run; `None` if none is to begin by itself.
     pub(super) fn interval(&self) -> Option<i64> {
-        let young = i64::try_from(self.threshold.young).unwrap_or(i64::MAX);
-        (young > 0).then_some(young.min(MAX_COUNTDOWN.cast_signed()))
+        let young = self.threshold.young.min(MAX_COUNTDOWN as usize);
+        (young > 0).then_some((young * (self.parts_done + 1)).div_ceil(self.parts()) as i64)
+    }
+
+    /// In how many parts the walk is done.
+    fn parts(&self) -> usize {
+        self.visits().div_ceil(WALK_PART).max(self.parts_done + 1)
     }
 
     /// The thresholds of now.
@@ -92,6 +102,11 @@ impl Pacing {
 
     /// What the next automatic run takes. `census` is asked when it seems to be time for a full one.
     pub(super) fn plan(&mut self, census: impl FnOnce() -> Census) -> Plan {
+        let parts = self.parts();
+        let walk = self.visits().div_ceil(parts);
+        if self.parts_done + 1 < parts {
+            return Plan { generation: Generation::Young, limit: 0, walk };
+        }
         let generation = if self.is_full_due(census) {
             Generation::Old
         } else if self.young_runs >= self.threshold.middle {
@@ -99,13 +114,13 @@ impl Pacing {
         } else {
             Generation::Young
         };
-        let walk = if generation == Generation::Old { 0 } else { self.visits() };
+        let walk = if generation == Generation::Old { 0 } else { walk };
         Plan { generation, limit: usize::MAX, walk }
     }
 
-    /// Visits of the walk in an automatic run.
+    /// Visits of the walk from one young run to the next.
     fn visits(&self) -> usize {
-        (self.threshold.young.min(YOUNG_MAX) * self.walk / 8).max(1)
+        (self.threshold.young.min(YOUNG_MAX) * self.walk / 64).max(1)
     }
 
     /// Whether the old objects have grown enough. What only seems so is counted, once for each eighth of it.
@@ -130,7 +145,9 @@ impl Pacing {
     pub(super) fn ran(&mut self, plan: Plan, counts: Counts, dirtied: usize) {
         debug_assert!(counts.freed <= counts.all, "freed more than there was: {counts:?}");
         self.deferred = (self.deferred + dirtied).saturating_sub(counts.seeds);
+        self.parts_done = if plan.limit == 0 { self.parts_done + 1 } else { 0 };
         match plan.generation {
+            Generation::Young if plan.limit == 0 => {}
             Generation::Young => self.young_runs += 1,
             Generation::Middle => (self.young_runs, self.middle_runs) = (0, self.middle_runs + 1),
             Generation::Old => {
@@ -147,15 +164,15 @@ impl Pacing {
         let young_freed = counts.freed - counts.freed_old;
         self.promoted += counts.promoted.saturating_sub(young_freed);
         self.promoted = self.promoted.saturating_sub(counts.freed_old);
-        if self.adaptive {
+        if self.adaptive && plan.limit > 0 {
             let taken = counts.all - counts.visited.min(counts.all);
             self.threshold.young =
                 adapt(self.threshold.young, young_freed, taken, YOUNG, YOUNG_MAX);
         }
         if counts.visited > 0 {
-            // The other way round: a walk that finds much is worth more.
+            // The other way round: a walk that finds much is worth more, and at once.
             self.walk = if counts.freed_old * 4 > counts.visited {
-                self.walk * 2
+                self.walk * 4
             } else if counts.freed_old * 20 < counts.visited {
                 self.walk / 2
             } else {
@@ -186,6 +203,17 @@ mod tests {
         Counts { all, promoted: all, freed, ..Counts::default() }
     }
 
+    /// The plan of the next young run, or a higher one.
+    fn next(pacing: &mut Pacing, census: impl Fn() -> Census) -> Plan {
+        loop {
+            let plan = pacing.plan(&census);
+            if plan.limit > 0 {
+                return plan;
+            }
+            pacing.ran(plan, Counts::default(), 0);
+        }
+    }
+
     fn run(pacing: &mut Pacing, generation: Generation, counts: Counts) {
         pacing.ran(Plan { generation, limit: usize::MAX, walk: 0 }, counts, 0);
     }
@@ -202,7 +230,7 @@ mod tests {
     fn every_tenth_run_takes_the_middle() {
         let mut pacing = Pacing::new();
         for round in 0..33 {
-            let choice = pacing.plan(not_asked).generation;
+            let choice = next(&mut pacing, not_asked).generation;
             let expected = if round % 11 == 10 { Generation::Middle } else { Generation::Young };
             assert_eq!(choice, expected, "round {round}");
             run(&mut pacing, choice, outcome(10_000, 10_000));
@@ -216,15 +244,15 @@ mod tests {
         assert_eq!(pacing.threshold().old, 200);
         for _ in 0..190 {
             run(&mut pacing, Generation::Middle, outcome(10_000, 0));
-            assert_eq!(pacing.plan(not_asked).generation, Generation::Young);
+            assert_eq!(next(&mut pacing, not_asked).generation, Generation::Young);
         }
         for _ in 0..11 {
             run(&mut pacing, Generation::Middle, outcome(10_000, 0));
         }
-        assert_eq!(pacing.plan(grown(3_010_000)).generation, Generation::Old);
+        assert_eq!(next(&mut pacing, grown(3_010_000)).generation, Generation::Old);
         run(&mut pacing, Generation::Old, outcome(3_000_000, 1_000_000));
         assert_eq!((pacing.old, pacing.threshold().old), (2_000_000, 100));
-        assert_eq!(pacing.plan(not_asked).generation, Generation::Young);
+        assert_eq!(next(&mut pacing, not_asked).generation, Generation::Young);
     }
 
     /// What dies by count after it was promoted is no growth, and is counted rarely.
@@ -235,7 +263,7 @@ mod tests {
         let censuses = core::cell::Cell::new(0);
         for _ in 0..1000 {
             run(&mut pacing, Generation::Middle, outcome(10_000, 0));
-            let plan = pacing.plan(|| {
+            let plan = next(&mut pacing, || {
                 censuses.set(censuses.get() + 1);
                 Census { old: 940_000, dirty: 940_000 }
             });
@@ -250,7 +278,9 @@ mod tests {
         for _ in 0..9 {
             run(&mut pacing, Generation::Young, outcome(10_000, 0));
         }
-        assert_eq!(pacing.interval(), Some(YOUNG_MAX as i64));
+        let plan = next(&mut pacing, not_asked);
+        assert!(plan.walk <= WALK_PART && pacing.threshold().young == YOUNG_MAX);
+        assert_eq!(pacing.interval(), Some(YOUNG_MAX as i64), "after the last part of the walk");
         for _ in 0..9 {
             run(&mut pacing, Generation::Young, outcome(10_000, 10_000));
         }
@@ -264,11 +294,11 @@ mod tests {
             let counts =
                 Counts { all: visited, visited, freed: freed_old, freed_old, ..Counts::default() };
             run(&mut pacing, Generation::Young, counts);
-            pacing.plan(not_asked).walk
+            pacing.visits()
         };
-        assert_eq!(walk(1000, 100), YOUNG / 2);
-        assert!((0..9).map(|_| walk(1000, 900)).last() >= Some(4 * YOUNG));
-        assert!((0..9).map(|_| walk(1000, 0)).last() <= Some(YOUNG_MAX / 8));
+        assert_eq!(walk(1000, 100), YOUNG / 8);
+        assert_eq!(walk(1000, 300), YOUNG / 2);
+        assert_eq!((0..9).map(|_| walk(1000, 0)).last(), Some(YOUNG / 32));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! One run, in CPython's order: candidates, trial deletion, finalizers, a second trial if any ran, death
 //! of what is left, drops, blocks back.
 
+use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 
 use super::candidates::{Candidates, Counts, Objects};
 use super::generation::Generation;
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death;
-use crate::object::deferred::{Nested, Payload, contain, keep_first, resume};
-use crate::object::header::{Dropped, FINALIZABLE};
+use crate::object::deferred::{Nested, Payload, Sweeping, contain, keep_first};
+use crate::object::header::{self, Dropped, FINALIZABLE};
 use crate::object::side::Word;
 use crate::object::trace::Tracer;
 
@@ -45,7 +46,7 @@ pub(super) fn run(heap: &ObjectHeap, plan: Plan, panic: &mut Option<Payload>) ->
         words = candidates.keep_garbage();
     }
     if words != 0 {
-        destroy(&mut candidates, panic);
+        destroy(heap, &mut candidates, words, panic);
     }
     candidates.counts
 }
@@ -72,69 +73,111 @@ fn finalize(garbage: &Candidates, panic: &mut Option<Payload>) -> bool {
 }
 
 /// Drops the garbage and gives the blocks back.
-fn destroy(garbage: &mut Candidates, panic: &mut Option<Payload>) {
-    // All of them are dead before the first is dropped: no user code sees a neighbour that is gone.
-    garbage.condemn();
+fn destroy(heap: &ObjectHeap, garbage: &mut Candidates, words: u64, panic: &mut Option<Payload>) {
+    let count = garbage.condemn();
+    if header::has_weak(words) {
+        // All of them are dead before the first is dropped: no user code sees a neighbour that is gone.
+        garbage.with(Word::Condemned).for_each(|object| object.header().bury());
+    }
+    let mut lost = 0;
     contain(panic, || {
-        // The outermost drop: deaths of other objects nest in it, and the deep ones wait for its end.
-        let _nested = Nested::enter();
-        let mut sweep = Sweep::new(garbage.with(Word::Condemned));
-        let mut first = None;
-        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| sweep.go())) {
-            // Again, for those after the one that panicked.
-            keep_first(&mut first, payload);
-        }
-        if let Some(payload) = first {
-            resume(payload);
+        let sweeping = Sweeping::begin();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop_values(garbage)));
+        lost = sweeping.lost();
+        drop(sweeping);
+        if let Err(payload) = dropped {
+            resume_unwind(payload);
         }
     });
-    garbage.absolve(|member| {
-        let header = member.header();
-        if header.absolve() {
-            return death::free(member);
-        }
-        // A handle that no `Trace` told of, or a weak one, is left: the last of them frees the block.
-        header.set_dropped();
-        if header.strong() == 0 {
-            death::release(member);
-        }
-    });
+    let all = lost == count && !header::has_weak(words);
+    // SAFETY: the values are dropped; each member has lost its last handle, if as many did as there are,
+    // and had no weak one.
+    unsafe { garbage.free_condemned(heap, all, if all { death::free } else { free_member }) };
+}
+
+/// Drops the values of the garbage, and whatever dies with them.
+fn drop_values(garbage: &Candidates) {
+    // The outermost drop: deaths of other objects nest in it, and the deep ones wait for its end.
+    let _nested = Nested::enter();
+    let mut sweep = Sweep::new(garbage.with(Word::Condemned));
+    let mut first = None;
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| sweep.go())) {
+        // Again, for those after the one that panicked.
+        keep_first(&mut first, payload);
+    }
+    if let Some(payload) = first {
+        resume_unwind(payload);
+    }
+}
+
+/// Frees the block of a member, unless a handle or a weak one is left: then the last of them does.
+fn free_member(member: ObjectRef) {
+    member.header().leave_run();
+    member.header().set_dropped();
+    if member.header().strong() == 0 {
+        death::release(member);
+    }
 }
 
 /// Objects whose edges are fetched before the first of them is dropped.
 const AHEAD: usize = 16;
+/// So many objects are looked at, of each so many, to see whether fetching is worth it.
+const SAMPLE: usize = 32;
+const PERIOD: usize = 1024;
+/// Edges that lead farther than this many bytes are worth to be fetched.
+const FAR: usize = 128 << 10;
 
-/// Drops condemned objects. The counts that a value's handles lead to are fetched some objects ahead.
+/// Drops condemned objects. Where their edges lead far away, the counts there are fetched some objects ahead.
 struct Sweep<'a> {
     members: Objects<'a>,
     queue: [ObjectRef; AHEAD],
     first: usize,
     len: usize,
+    /// Objects that were queued.
+    seen: usize,
     fetch: bool,
+    /// A `Trace` panicked: it is not called again.
+    broken: bool,
 }
 
 impl<'a> Sweep<'a> {
     fn new(members: Objects<'a>) -> Sweep<'a> {
-        Sweep { members, queue: [ObjectRef::DANGLING; AHEAD], first: 0, len: 0, fetch: true }
+        let queue = [ObjectRef::DANGLING; AHEAD];
+        Sweep { members, queue, first: 0, len: 0, seen: 0, fetch: false, broken: false }
     }
 
     /// Drops all that are left; to be called again after a panic.
     fn go(&mut self) {
-        let mut fetch = |edges: &[ObjectRef]| edges.iter().for_each(|edge| edge.prefetch());
-        let mut tracer = Tracer::new(&mut fetch);
+        let (near, far) = (Cell::new(0), Cell::new(0));
+        let from = Cell::new(0);
+        let mut report = |edges: &[ObjectRef]| {
+            for edge in edges {
+                edge.prefetch();
+                let distance = edge.address().addr().get().abs_diff(from.get());
+                let count = if distance > FAR { &far } else { &near };
+                count.set(count.get() + 1);
+            }
+        };
+        let mut tracer = Tracer::new(&mut report);
         loop {
             while self.len < AHEAD
                 && let Some(member) = self.members.next()
             {
+                let phase = self.seen % PERIOD;
+                self.seen += 1;
                 self.queue[(self.first + self.len) % AHEAD] = member;
                 self.len += 1;
-                if core::mem::take(&mut self.fetch) {
+                if (self.fetch || phase < SAMPLE) && !self.broken {
+                    from.set(member.address().addr().get());
+                    self.broken = true;
                     // SAFETY: a condemned object is traced, whole until it is dropped, and nobody has a
                     // handle to it but other members.
                     unsafe { member.trace(&mut tracer) };
                     tracer.flush();
-                    // Not reached by a panic: without looking ahead it does not happen again.
-                    self.fetch = true;
+                    self.broken = false;
+                }
+                if phase == SAMPLE {
+                    self.fetch = far.take() * 4 > near.take();
                 }
             }
             if self.len == 0 {

@@ -9,7 +9,7 @@ use super::candidates::Counts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GenerationStats {
-    /// Runs.
+    /// Runs; pieces of a walk between them are not counted.
     pub collections: u64,
     /// Objects that they freed.
     pub collected: u64,
@@ -39,8 +39,8 @@ impl GenerationStats {
         longest: Duration::ZERO,
     };
 
-    pub(super) fn add(&mut self, counts: Counts, took: Duration) {
-        self.collections += 1;
+    pub(super) fn add(&mut self, counts: Counts, took: Duration, whole: bool) {
+        self.collections += u64::from(whole);
         self.collected += counts.freed as u64;
         self.candidates += counts.all as u64;
         self.visited += counts.visited as u64;

@@ -29,6 +29,11 @@ pub(crate) trait Graph {
     /// Visits all candidates with their trial counters, in the order of addresses.
     fn for_each_candidate(&self, visit: impl FnMut(ObjectRef, &Cell<u32>));
 
+    /// The same, but may leave out those whose trial counter is 0.
+    fn for_each_not_explained(&self, visit: impl FnMut(ObjectRef, &Cell<u32>)) {
+        self.for_each_candidate(visit);
+    }
+
     /// The trial counter of a candidate.
     fn trial(&self, candidate: ObjectRef) -> &Cell<u32>;
 
@@ -42,7 +47,7 @@ pub(crate) trait Graph {
     /// Notes that a candidate was not traced.
     fn skip(&self, candidate: ObjectRef);
 
-    /// A candidate that was taken out of the set is about to be traced for what it holds.
+    /// A candidate was taken out of the set; it is about to be traced for what it holds.
     fn survive(&self, object: ObjectRef);
 
     /// Takes all that are still skipped out of the candidates.
@@ -100,11 +105,13 @@ fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
             }
             header.reveal();
         }
+        header.enter_run();
         trace_counted(graph, object, trial, &mut tracer);
     });
     loop {
         tracer.flush();
         let Some(object) = graph.pop() else { break };
+        object.header().enter_run();
         trace_counted(graph, object, graph.trial(object), &mut tracer);
     }
     tried.words |= words;
@@ -142,7 +149,7 @@ fn restore<G: Graph>(graph: &G, tried: &mut Tried) -> Result<(), Overcounted> {
     };
     let mut tracer = Tracer::new(&mut visit);
     let immortals = header::is_immortal(tried.words);
-    graph.for_each_candidate(|object, trial| {
+    let judge = |object: ObjectRef, trial: &Cell<u32>| {
         let mut held = trial.get() as i32;
         if immortals && header::is_immortal(object.header().word()) {
             // More edges than a count can have are no mistake.
@@ -153,7 +160,12 @@ fn restore<G: Graph>(graph: &G, tried: &mut Tried) -> Result<(), Overcounted> {
             graph.push(object);
             propagate(graph, &mut tracer);
         }
-    });
+    };
+    if immortals {
+        graph.for_each_candidate(judge);
+    } else {
+        graph.for_each_not_explained(judge);
+    }
     tried.looked_at += tracer.reported();
     if overcounted { Err(Overcounted) } else { Ok(()) }
 }

@@ -5,9 +5,11 @@
 //! candidates of the run; any set of candidates is sound, so no walk is wasted because it could not be
 //! finished.
 //!
-//! Where to go next is decided in turns. *Breadth first* completes what is dense. *Best first* takes the
-//! object with the fewest references that no visited object explains: it follows a ring that has an edge
-//! to something large and alive, and leaves that aside.
+//! From each seed it goes first to objects all of whose references are explained: visited objects hold
+//! them. So it follows a ring that has an edge to something large and alive, and leaves that aside. If there
+//! is none, it takes turns: *breadth first* completes what is dense, *best first* takes the object with the
+//! fewest unexplained references. It stops when everything is explained, or when it has lost patience: some
+//! visits in a row explained nothing, as among the living.
 //!
 //! Bacon and Rajan (2001) look at all that a candidate reaches; the bound, and the order that makes it
 //! useful, are this crate's.
@@ -22,14 +24,18 @@ use crate::object::trace::Tracer;
 
 /// Objects with fewer unexplained references than this are worth to be visited first.
 const NEAR: u32 = 4;
+/// Visits in a row that explain nothing until a seed is given up.
+const PATIENCE: usize = 6;
+/// To explain one more reference of a visited object is progress if no more than that many are left.
+const PROGRESS: u32 = 64;
 /// Objects that are visited together, so that their cache misses overlap.
-const WAVE: usize = 16;
+const WAVE: usize = 4;
+/// Seeds that are fetched together.
+const SEEDS: usize = 16;
 /// A visit costs one unit of the budget, and another for each that many edges.
 const EDGES_PER_UNIT: usize = 8;
 /// What has more edges is visited for one walk only, until the next full run.
 const MANY_EDGES: usize = 64;
-/// Of the budget, at most this part is for seeds.
-const SEEDS_PART: usize = 4;
 
 /// A walk under way. The trial counter of an object is one more than its unexplained references; 0 means
 /// that it was not found yet. The skipped bit means that it was visited.
@@ -44,14 +50,16 @@ struct Walk<'a> {
     breadth_first: bool,
     /// Units that are left.
     budget: usize,
+    /// Visited objects of this seed that are not explained; about.
+    open: usize,
+    /// Visits that are left before this seed is given up.
+    patience: usize,
 }
 
 impl Candidates {
-    /// Adds what a walk of `budget` visits finds. Takes seeds from the dirty pools.
+    /// Adds what a walk of `budget` visits finds. Takes seeds from the dirty pools; those that there is no
+    /// budget left for stay dirty.
     pub(super) fn walk(&mut self, heap: &ObjectHeap, budget: usize) {
-        if heap.first_dirty().is_none() {
-            return;
-        }
         let mut walk = Walk {
             candidates: self,
             found: Vec::new(),
@@ -59,9 +67,24 @@ impl Candidates {
             near: [const { Vec::new() }; NEAR as usize],
             breadth_first: true,
             budget,
+            open: 0,
+            patience: 0,
         };
-        walk.take_seeds(heap, (budget / SEEDS_PART).max(1));
-        walk.go();
+        let mut seeds = Vec::new();
+        while walk.budget > 0 && seeds.try_reserve(SEEDS).is_ok() {
+            take_seeds(heap, &mut seeds);
+            if seeds.is_empty() {
+                return;
+            }
+            for seed in seeds.drain(..) {
+                let finished = walk.budget > 0 && walk.explore(seed);
+                // Unless it alone was too much, it is tried again.
+                if !finished && walk.candidates.counts.seeds != 1 {
+                    Side::of(seed).set(Word::Dirty);
+                    heap.note_dirty(pool_of(seed));
+                }
+            }
+        }
     }
 }
 
@@ -75,77 +98,98 @@ impl Drop for Walk<'_> {
     }
 }
 
+/// Takes dirty objects as seeds, up to the capacity of the list.
+fn take_seeds(heap: &ObjectHeap, seeds: &mut Vec<ObjectRef>) {
+    while let Some(pool) = heap.first_dirty()
+        && take_seeds_of(pool, seeds)
+    {
+        heap.forget_dirty(pool);
+    }
+}
+
+/// The same from one pool; whether none is left there.
+fn take_seeds_of(pool: ObjectPool, seeds: &mut Vec<ObjectRef>) -> bool {
+    for (index, group) in pool.groups().iter().enumerate() {
+        let dirty = word(group, Word::Dirty);
+        while dirty.get() != 0 {
+            if seeds.len() == seeds.capacity() {
+                return false;
+            }
+            let bit = dirty.get().trailing_zeros() as usize;
+            dirty.set(dirty.get() & (dirty.get() - 1));
+            // SAFETY: bits are only set for blocks that were handed out.
+            let seed = unsafe { ObjectRef::from_header(pool.header_at(index * 64 + bit)) };
+            Side::prefetch_all(seed);
+            seeds.push(seed);
+        }
+    }
+    true
+}
+
 impl Walk<'_> {
-    /// Takes up to `most` dirty objects as seeds. Each is taken once; the others wait for the next run.
-    fn take_seeds(&mut self, heap: &ObjectHeap, most: usize) {
-        while self.candidates.counts.seeds < most {
-            let Some(pool) = heap.first_dirty() else { return };
-            if self.take_seeds_of(pool, most) {
-                heap.forget_dirty(pool);
-            }
+    /// Visits what a seed reaches, until all is explained or patience is lost. False: the budget was used up
+    /// before.
+    fn explore(&mut self, seed: ObjectRef) -> bool {
+        // Somebody may have `&mut` to what is hidden; nothing led here but its bit.
+        if seed.header().is_hidden() {
+            return true;
         }
-    }
-
-    /// The same from one pool; whether none is left there.
-    fn take_seeds_of(&mut self, pool: ObjectPool, most: usize) -> bool {
-        for (index, group) in pool.groups().iter().enumerate() {
-            let dirty = word(group, Word::Dirty);
-            while dirty.get() != 0 {
-                if self.candidates.counts.seeds == most {
-                    return false;
-                }
-                let bit = dirty.get().trailing_zeros() as usize;
-                dirty.set(dirty.get() & (dirty.get() - 1));
-                // SAFETY: bits are only set for blocks that were handed out.
-                let object = unsafe { ObjectRef::from_header(pool.header_at(index * 64 + bit)) };
-                self.candidates.counts.seeds += 1;
-                // Somebody may have `&mut` to what is hidden; nothing led here but its bit.
-                if !object.header().is_hidden() {
-                    self.find(object, 1);
-                }
-            }
-        }
-        true
-    }
-
-    /// Visits until the budget is used up or nothing is left to visit.
-    fn go(&mut self) {
+        self.candidates.counts.seeds += 1;
+        self.next = self.found.len();
+        self.near.iter_mut().for_each(Vec::clear);
+        (self.open, self.patience) = (0, PATIENCE);
         let edges = RefCell::new(Vec::new());
         let mut report = |reported: &[ObjectRef]| {
             let mut edges = edges.borrow_mut();
             // Without memory the walk is shorter.
             if edges.try_reserve(reported.len()).is_ok() {
-                reported.iter().for_each(|edge| edge.prefetch());
+                reported.iter().for_each(|&edge| Side::prefetch_all(edge));
                 edges.extend_from_slice(reported);
             }
         };
         let mut tracer = Tracer::new(&mut report);
+        self.find(seed, 1);
+        if !self.take(seed) {
+            return true;
+        }
+        let (mut wave, mut len) = ([seed; WAVE], 1);
         loop {
-            let (mut wave, mut len) = ([ObjectRef::DANGLING; WAVE], 0);
-            while len < WAVE && self.budget > len {
-                let Some(object) = self.choose() else { break };
+            wave[..len].iter().for_each(|&object| self.visit(object, &mut tracer));
+            tracer.flush();
+            edges.borrow_mut().drain(..).for_each(|edge| self.find(edge, 0));
+            if self.open == 0 || self.patience == 0 {
+                return true;
+            }
+            if self.budget == 0 {
+                return false;
+            }
+            len = 0;
+            while len < WAVE.min(self.patience)
+                && let Some(object) = self.choose(len == 0)
+            {
                 object.prefetch();
                 wave[len] = object;
                 len += 1;
             }
             if len == 0 {
-                return;
+                return true;
             }
-            for &object in &wave[..len] {
-                self.visit(object, &mut tracer);
-            }
-            tracer.flush();
-            edges.borrow_mut().drain(..).for_each(|edge| self.find(edge, 0));
         }
     }
 
-    /// The next object to visit, marked as visited.
-    fn choose(&mut self) -> Option<ObjectRef> {
+    /// The next object to visit, marked as visited; `any`, or only one that is explained.
+    fn choose(&mut self, any: bool) -> Option<ObjectRef> {
+        if let Some(object) = self.choose_nearest(1) {
+            return Some(object);
+        }
+        if !any {
+            return None;
+        }
         self.breadth_first = !self.breadth_first;
         if self.breadth_first {
-            self.choose_first_found().or_else(|| self.choose_nearest())
+            self.choose_first_found().or_else(|| self.choose_nearest(NEAR))
         } else {
-            self.choose_nearest().or_else(|| self.choose_first_found())
+            self.choose_nearest(NEAR).or_else(|| self.choose_first_found())
         }
     }
 
@@ -159,8 +203,8 @@ impl Walk<'_> {
         None
     }
 
-    fn choose_nearest(&mut self) -> Option<ObjectRef> {
-        for distance in 0..NEAR as usize {
+    fn choose_nearest(&mut self, limit: u32) -> Option<ObjectRef> {
+        for distance in 0..limit as usize {
             while let Some(object) = self.near[distance].pop() {
                 if self.take(object) {
                     return Some(object);
@@ -173,14 +217,18 @@ impl Walk<'_> {
     /// Makes an object a visited candidate, unless it was visited before.
     fn take(&mut self, object: ObjectRef) -> bool {
         let pool = pool_of(object);
-        let side = Side::in_pool(pool, object);
-        if side.has(Word::Skipped) {
+        let (side, counter) = Side::with_counter(pool, object);
+        if side.has(Word::Skipped) || object.header().is_tried() {
             return false;
         }
         if !side.has(Word::Candidate) && !self.candidates.add(pool, side, object) {
             return false;
         }
         side.set(Word::Skipped);
+        match counter.get() - 1 {
+            0 => self.patience = PATIENCE,
+            _ => self.open += 1,
+        }
         true
     }
 
@@ -199,6 +247,7 @@ impl Walk<'_> {
             object.header().set_tried();
         }
         self.budget = self.budget.saturating_sub(1 + edges / EDGES_PER_UNIT);
+        self.patience = self.patience.saturating_sub(1);
         self.candidates.counts.visited += 1;
         self.candidates.counts.looked_at += 1 + edges;
     }
@@ -210,18 +259,23 @@ impl Walk<'_> {
             return;
         }
         let (side, counter) = Side::with_counter(pool, object);
-        let unexplained = match counter.get() {
-            0 => {
-                if !side.has_age() || self.found.try_reserve(1).is_err() {
-                    return;
-                }
-                self.found.push(object);
-                (object.header().strong() + seed).saturating_sub(1)
+        let known = counter.get();
+        let unexplained = if known == 0 {
+            if !object.header().is_whole() || self.found.try_reserve(1).is_err() {
+                return;
             }
-            known => known.saturating_sub(2),
+            self.found.push(object);
+            (object.header().strong() + seed).saturating_sub(1)
+        } else {
+            known.saturating_sub(2 - seed)
         };
         counter.set(unexplained + 1);
-        if unexplained < NEAR && !side.has(Word::Skipped) {
+        if side.has(Word::Skipped) {
+            if known > 1 && seed == 0 && unexplained <= PROGRESS {
+                self.patience = PATIENCE;
+                self.open -= usize::from(unexplained == 0 && self.open > 0);
+            }
+        } else if unexplained < NEAR {
             let near = &mut self.near[unexplained as usize];
             if near.try_reserve(1).is_ok() {
                 near.push(object);

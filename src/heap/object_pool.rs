@@ -68,13 +68,7 @@ impl ObjectClass {
     pub(crate) const fn new(value: Layout, traced: bool) -> Option<ObjectClass> {
         let align = value.align();
         let leaf = !traced && align <= 8;
-        let value_offset = if leaf {
-            8
-        } else if align > 16 {
-            align
-        } else {
-            16
-        };
+        let value_offset = value_offset(traced, align);
         if align > GRANULE || value.size() > isize::MAX as usize - value_offset - ARENA {
             return None;
         }
@@ -119,10 +113,28 @@ impl ObjectClass {
     }
 }
 
+/// Addresses that are noted before somebody must look at them.
+const NOTED: usize = 256;
+
+/// From the start of a block to its value.
+#[inline(always)]
+const fn value_offset(traced: bool, align: usize) -> usize {
+    if !traced && align <= 8 {
+        8
+    } else if align > 16 {
+        align
+    } else {
+        16
+    }
+}
+
 /// What a heap keeps for the layers above.
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
+    /// Count words of objects that lost a handle; some may be gone since.
+    noted: [Cell<Option<NonNull<u64>>>; NOTED],
+    noted_len: Cell<usize>,
     /// Traced pools that blocks were handed out of, until nobody needs to know any more.
     recent: Cell<Option<PoolRef>>,
     /// Pools with objects that the layer above wants to look at again.
@@ -139,6 +151,8 @@ impl ObjectState {
     pub(super) const fn new() -> ObjectState {
         ObjectState {
             countdown: Cell::new(0),
+            noted: [const { Cell::new(None) }; NOTED],
+            noted_len: Cell::new(0),
             recent: Cell::new(None),
             dirty: Cell::new(None),
             dirtied: Cell::new(0),
@@ -158,6 +172,7 @@ impl ObjectState {
     /// Forgets everything: the thread ends.
     pub(super) fn reset(&self) {
         self.countdown.set(0);
+        self.noted_len.set(0);
         self.recent.set(None);
         self.dirty.set(None);
         self.holding.set(false);
@@ -288,6 +303,45 @@ impl ObjectHeap {
         unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
     }
 
+    /// [`free`](Self::free) for a block whose class is known.
+    ///
+    /// # Safety
+    /// As there; the object is `traced` or not, and its value's alignment is `align`.
+    #[inline(always)]
+    pub(crate) unsafe fn free_known(header: NonNull<u64>, traced: bool, align: usize) {
+        // SAFETY: objects lie in arenas.
+        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
+        let value_offset = value_offset(traced, align);
+        let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
+        // SAFETY: the caller's; the distance is that of the class's blocks.
+        unsafe { free_in(pool, header, distance, traced) }
+    }
+
+    /// Frees all live blocks of a pool, `count` of them, without a look at them. False: others are live too, or
+    /// were handed out; nothing happened.
+    ///
+    /// # Safety
+    /// The pool is this heap's. As for [`free`](Self::free), but the blocks' count words may have flags.
+    pub(crate) unsafe fn free_whole(&self, pool: ObjectPool, count: usize) -> bool {
+        // SAFETY: the caller's.
+        let held = unsafe { pool.0.assume_held() };
+        if cfg!(sanitized) || pool.0.live() != count {
+            return false;
+        }
+        let slot = pool.0.slot();
+        if slot != LARGE_SLOT && held.is_full() {
+            held.set_listed();
+            held.unlink(self.0.full_objects());
+            match self.0.first_pool(slot) {
+                Some(first) => held.link_after(first),
+                None => held.link_first(&self.0.pools[slot]),
+            }
+        }
+        held.reset();
+        self.0.objects.emptied.set(true);
+        true
+    }
+
     /// Calls `visit` with the traced pools that blocks were handed out of. Those for which it returns false
     /// are forgotten, unless they are still allocated from. Pools come and go only outside of `visit`.
     pub(crate) fn for_each_recent(&self, mut visit: impl FnMut(ObjectPool) -> bool) {
@@ -312,14 +366,52 @@ impl ObjectHeap {
         }
     }
 
-    /// Lists a traced pool among the dirty ones. False: it is not this heap's, which is no thread's.
-    pub(crate) fn note_dirty(&self, pool: ObjectPool) -> bool {
-        let own = ptr::eq(pool.0.owner(), &raw const self.0);
-        if own {
-            self.0.objects.note_dirty(pool.0);
-            self.0.objects.dirtied.set(self.0.objects.dirtied.get() + 1);
+    /// Notes an object by its count word. True: there is no room for another; somebody must
+    /// look at what was noted, and [forget](Self::forget_noted) it.
+    #[inline]
+    pub(crate) fn note(&self, header: NonNull<u64>) -> bool {
+        let state = &self.0.objects;
+        let len = state.noted_len.get();
+        if !self.0.is_own() {
+            return false;
         }
-        own
+        state.noted[len].set(Some(header));
+        state.noted_len.set(len + 1);
+        len + 1 == NOTED
+    }
+
+    /// Calls `f` with what was noted, and is an object's place in a traced pool of this heap still.
+    pub(crate) fn for_each_noted(&self, mut f: impl FnMut(ObjectPool, NonNull<u64>)) {
+        let noted = &self.0.objects.noted[..self.0.objects.noted_len.get()];
+        for header in noted.iter().filter_map(Cell::get) {
+            if let Some(pool) = self.traced_pool_of(header) {
+                f(pool, header);
+            }
+        }
+    }
+
+    /// Forgets what was noted.
+    pub(crate) fn forget_noted(&self) {
+        self.0.objects.noted_len.set(0);
+    }
+
+    /// The pool of a count word, if there is still one in a block of this heap.
+    fn traced_pool_of(&self, header: NonNull<u64>) -> Option<ObjectPool> {
+        // SAFETY: it was in an arena, and those stay.
+        let record = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
+        let pool = ObjectPool(record);
+        let own = ptr::eq(record.owner(), &raw const self.0);
+        if !own || record.kind() != Kind::Object || !pool.is_traced() {
+            return None;
+        }
+        let index = pool.index_of(header);
+        (index < pool.carved() && pool.header_at(index) == header).then_some(pool)
+    }
+
+    /// Lists a traced pool of this heap among the dirty ones.
+    pub(crate) fn note_dirty(&self, pool: ObjectPool) {
+        self.0.objects.note_dirty(pool.0);
+        self.0.objects.dirtied.set(self.0.objects.dirtied.get() + 1);
     }
 
     /// How often [`note_dirty`](Self::note_dirty) was called since this was asked.
@@ -453,6 +545,48 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
     }
 }
 
+/// The blocks of a pool of objects with edges, by their index: what is the same for all of them is found
+/// once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocks {
+    first: NonNull<u8>,
+    size: usize,
+    counters: NonNull<Cell<u32>>,
+    groups: &'static [Group],
+}
+
+impl Blocks {
+    /// All groups that have blocks.
+    #[inline(always)]
+    pub(crate) fn groups(self) -> &'static [Group] {
+        self.groups
+    }
+
+    /// The count word of a block.
+    #[inline(always)]
+    pub(crate) fn header(self, index: usize) -> NonNull<u64> {
+        debug_assert!(index < self.groups.len() * 64, "no block {index}");
+        // SAFETY: the block lies within the pool.
+        unsafe { self.first.add(index * self.size) }.cast()
+    }
+
+    /// The trial counter of a block.
+    #[inline(always)]
+    pub(crate) fn counter(self, index: usize) -> &'static Cell<u32> {
+        &self.counters_of(index / 64)[index % 64]
+    }
+
+    /// The trial counters of a group.
+    #[inline(always)]
+    pub(crate) fn counters_of(self, group: usize) -> &'static [Cell<u32>; 64] {
+        debug_assert!(group < self.groups.len(), "no group {group}");
+        // SAFETY: a pool has 64 counters for each of its groups.
+        let counters = unsafe { self.counters.add(group * 64) };
+        // SAFETY: as above; arenas are never unmapped, and zero is a counter.
+        unsafe { counters.cast().as_ref() }
+    }
+}
+
 /// One pool of counted objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -475,6 +609,18 @@ impl ObjectPool {
         self.marks().get() & TRACED != 0
     }
 
+    /// The pool's blocks.
+    #[inline]
+    pub(crate) fn blocks(self) -> Blocks {
+        let size = self.0.block_size();
+        Blocks {
+            first: self.header_at(0).cast(),
+            size,
+            counters: self.first_counter(),
+            groups: self.groups(),
+        }
+    }
+
     /// Which block of the pool a count word belongs to.
     #[inline(always)]
     pub(crate) fn index_of(self, header: NonNull<u64>) -> usize {
@@ -487,7 +633,6 @@ impl ObjectPool {
     #[inline(always)]
     pub(crate) fn header_at(self, index: usize) -> NonNull<u64> {
         let before = (1usize << self.0.fields().value_shift.get()) - 8;
-        debug_assert!(index < self.carved(), "block {index} of {}", self.carved());
         // SAFETY: block `index` lies within the pool.
         unsafe { self.0.start().add(index * self.0.block_size() + before) }.cast()
     }
@@ -519,11 +664,11 @@ impl ObjectPool {
         let addr = header.as_ptr() as usize;
         // SAFETY: as in `group`.
         let group = unsafe { groups_of(addr).cast::<Group>().add(index / 64) };
-        // SAFETY: as in `counter`.
+        // SAFETY: the pool has counters for all its blocks.
         let counter = unsafe { counters_of(addr).cast::<Cell<u32>>().add(index) };
         // SAFETY: as in `group`.
         let group = unsafe { group.as_ref() };
-        // SAFETY: as in `counter`.
+        // SAFETY: as above; zero is a counter.
         (group, unsafe { counter.as_ref() })
     }
 
@@ -537,17 +682,6 @@ impl ObjectPool {
     #[inline(always)]
     fn first_group(self) -> NonNull<Group> {
         groups_of(self.0.start().as_ptr() as usize).cast()
-    }
-
-    /// The trial counter of block `index`, for the layer above. Zero when the pool is made, for whoever
-    /// changes one sets it back.
-    #[inline(always)]
-    pub(crate) fn counter(self, index: usize) -> &'static Cell<u32> {
-        debug_assert!(index < MAX_TRACED, "block {index} has no counter");
-        // SAFETY: the pool has counters for all its blocks.
-        let counter = unsafe { self.first_counter().add(index) };
-        // SAFETY: arenas are never unmapped, and zero is a counter.
-        unsafe { counter.as_ref() }
     }
 
     /// Sets the counters of all blocks back.

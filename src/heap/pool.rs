@@ -449,6 +449,17 @@ impl Held {
         false
     }
 
+    /// All live blocks are free at once: the pool is as it was before any was carved.
+    pub(crate) fn reset(self) {
+        let pool = self.record();
+        pool.local.set(None);
+        pool.bump.set(0);
+        pool.purged.set(0);
+        pool.carved.store(0, Ordering::Relaxed);
+        pool.events.store(0, Ordering::Relaxed);
+        pool.bias.store(0, Ordering::Relaxed);
+    }
+
     /// Hands out all free blocks that the holder has at hand: the list and its length. They count as
     /// live from here on. The list may be empty.
     pub(crate) fn hand_out(self) -> (Option<BlockPtr>, usize) {

@@ -4,11 +4,10 @@
 //! resurrect), then weak handles are dead, then the value is dropped, then the block goes back unless
 //! weak handles remain.
 //!
-//! A run of the collector holds a handle to each object that it condemns, so that those do not come here.
-//! What this file knows of a run is the bit `Candidate` (it may die in a finalizer of the run), so that
-//! nothing here depends on the collector.
+//! A run of the collector changes that for its garbage, which it drops in its own order: see
+//! [`last_handle`]. What this file knows of a run is the bit `Candidate` (it may die in a finalizer of the
+//! run) and the flag of members, so that nothing here depends on the collector.
 //!
-//! A drop that leaves handles behind may have been the last from outside of a cycle: see [`lost_handle`].
 
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 
@@ -23,29 +22,17 @@ use super::side::{Side, Word};
 /// `object` is `TRACED`, was born, and its strong count has just become 0 by a drop.
 #[inline(never)]
 pub(crate) unsafe fn last_handle(object: ObjectRef) {
-    if object.header().is_dropped() {
+    if object.header().is_in_run() && deferred::count_lost() {
+        // The run drops the value in its turn, and frees the block.
+    } else if object.header().is_dropped() {
         // It was garbage of a run, which could not see this handle.
         release(object);
     } else if deferred::is_shallow() {
-        // SAFETY: the caller's; it is not condemned, for a run holds a handle to each of those.
+        // SAFETY: the caller's; it is not condemned.
         unsafe { die_now(object) }
     } else {
-        let side = Side::of(object);
-        side.clear_age();
-        side.take(Word::Candidate);
+        leave_the_living(object);
         deferred::defer(object);
-    }
-}
-
-/// A handle of a traced object is gone, and others are left: if it is old and was clean, it is dirty now,
-/// which a later run looks into.
-#[cold]
-pub(crate) fn lost_handle(object: ObjectRef) {
-    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-    let pool = unsafe { ObjectPool::of(object.address()) };
-    let side = Side::in_pool(pool, object);
-    if side.has(Word::Old) && ObjectHeap::current().note_dirty(pool) {
-        side.set(Word::Dirty);
     }
 }
 
@@ -81,9 +68,8 @@ unsafe fn finalize_the_dead(object: ObjectRef, panic: &mut Option<Payload>) -> b
     // SAFETY: traced and whole, and a handle is held meanwhile.
     unsafe { call_finalizer(object, panic) };
     if !header.decrement() || header.settle() == Dropped::Lives {
-        let side = Side::of(object);
-        if !side.has_age() {
-            side.set(Word::Young);
+        if !header.is_aged() {
+            // Young again, perhaps in a pool that no run expects that of.
             // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
             ObjectHeap::current().note_recent(unsafe { ObjectPool::of(object.address()) });
         }
@@ -116,6 +102,24 @@ unsafe fn drop_the_dead(object: ObjectRef) {
     drop(vacated);
 }
 
+/// No run knows the object any more.
+fn leave_the_living(object: ObjectRef) {
+    let header = object.header();
+    if header.is_aged() || header.is_in_run() {
+        let side = Side::of(object);
+        side.clear_age();
+        side.take(Word::Candidate);
+        header.clear_aged();
+        header.leave_run();
+    }
+}
+
+/// An aged object that nobody else knows dies: no run knows it any more.
+#[inline(always)]
+pub(crate) fn forget_age(object: ObjectRef) {
+    Side::of(object).clear_age();
+}
+
 /// An object that has left the living; its end takes care of the block, also when the value's
 /// drop panics.
 pub(crate) struct Vacated(ObjectRef);
@@ -123,9 +127,7 @@ pub(crate) struct Vacated(ObjectRef);
 impl Vacated {
     /// Takes a traced object without handles out of all lists, also out of those of a run.
     pub(crate) fn new(object: ObjectRef) -> Vacated {
-        let side = Side::of(object);
-        side.clear_age();
-        side.take(Word::Candidate);
+        leave_the_living(object);
         Vacated::leaf(object)
     }
 

@@ -26,11 +26,48 @@ struct Deferred {
     depth: Cell<u32>,
     /// The pools with zombies, through their links.
     pools: Cell<Option<ObjectPool>>,
+    /// While a run drops its garbage: how many of its members have lost their last handle.
+    lost: Cell<Option<usize>>,
 }
 
 thread_local! {
     // Without Drop, so that handles in other thread-locals can be dropped after everything else.
-    static DEFERRED: Deferred = const { Deferred { depth: Cell::new(0), pools: Cell::new(None) } };
+    static DEFERRED: Deferred = const {
+        Deferred { depth: Cell::new(0), pools: Cell::new(None), lost: Cell::new(None) }
+    };
+}
+
+/// While it exists, a run drops its garbage: a member that loses its last handle is only counted.
+#[must_use]
+pub(crate) struct Sweeping(());
+
+impl Sweeping {
+    /// None was lost yet.
+    pub(crate) fn begin() -> Sweeping {
+        DEFERRED.with(|d| d.lost.set(Some(0)));
+        Sweeping(())
+    }
+
+    /// How many members have lost their last handle.
+    pub(crate) fn lost(&self) -> usize {
+        DEFERRED.with(|d| d.lost.get().unwrap_or(0))
+    }
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        DEFERRED.with(|d| d.lost.set(None));
+    }
+}
+
+/// The last handle of an object in a run is gone. True, and counted, if it is garbage that is being dropped.
+#[inline(always)]
+pub(crate) fn count_lost() -> bool {
+    DEFERRED.with(|d| {
+        let lost = d.lost.get();
+        d.lost.set(lost.map(|lost| lost + 1));
+        lost.is_some()
+    })
 }
 
 /// Whether a value is being dropped or finalized on this thread.
@@ -60,15 +97,24 @@ impl Nested {
 impl Drop for Nested {
     #[inline(always)]
     fn drop(&mut self) {
-        let panic = DEFERRED.with(|d| {
-            let outermost = d.depth.get() == 1;
-            let panic = if outermost && d.pools.get().is_some() { kill_zombies(d) } else { None };
-            d.depth.set(d.depth.get() - 1);
-            panic
+        DEFERRED.with(|d| {
+            let depth = d.depth.get() - 1;
+            if depth == 0 && d.pools.get().is_some() {
+                return end_with_zombies(d);
+            }
+            d.depth.set(depth);
         });
-        if let Some(panic) = panic {
-            resume(panic);
-        }
+    }
+}
+
+/// The end of the outermost drop, if others wait for it.
+#[cold]
+#[inline(never)]
+fn end_with_zombies(deferred: &Deferred) {
+    let panic = kill_zombies(deferred);
+    deferred.depth.set(0);
+    if let Some(panic) = panic {
+        resume(panic);
     }
 }
 
@@ -125,7 +171,6 @@ pub(crate) fn defer(object: ObjectRef) {
 }
 
 /// Kills all zombies, also those that appear meanwhile. Returns the first panic.
-#[cold]
 fn kill_zombies(deferred: &Deferred) -> Option<Payload> {
     let mut panic = None;
     while let Some(pool) = deferred.pools.get() {

@@ -1,7 +1,7 @@
 //! The count word: both counts and all flags of an object, right before its value.
 //!
 //! ```text
-//!   63     62         61 … 32    31 … 8   7 … 0
+//!   63     62         61 … 32    31 … 9   8 … 0
 //! ┌──────┬──────────┬──────────┬────────┬───────┐
 //! │ slow │ immortal │  strong  │  weak  │ flags │
 //! └──────┴──────────┴──────────┴────────┴───────┘
@@ -33,8 +33,8 @@ const STRONG: u64 = 0x7FFF_FFFF << 32;
 const IMMORTAL: u64 = 1 << 62;
 const SLOW: u64 = 1 << 63;
 
-const WEAK_ONE: u64 = 1 << 8;
-const WEAK: u64 = 0xFF_FFFF << 8;
+const WEAK_ONE: u64 = 1 << 9;
+const WEAK: u64 = 0x7F_FFFF << 9;
 
 /// There is a vtable word before the count word, and side bits in the pool.
 pub(crate) const TRACED: u64 = 1 << 0;
@@ -50,6 +50,33 @@ const DEAD: u64 = 1 << 4;
 const DROPPED: u64 = 1 << 5;
 /// Not watched again before the next full run: its many edges were looked at in vain.
 const TRIED: u64 = 1 << 6;
+/// A candidate of the run under way; its garbage, once that is being dropped.
+const IN_RUN: u64 = 1 << 7;
+
+/// A run has seen the object: its age is in the side bits of its pool. Without it the object is young.
+const AGED: u64 = 1 << 8;
+
+/// What does not matter to the death of an object: see [`remains`].
+const NOISE: u64 = SLOW | EXCLUSIVE | FINALIZED | TRIED;
+
+/// What [`remains`] of a young object that nobody else knows.
+pub(crate) const YOUNG: u64 = TRACED;
+/// What [`remains`] of an older object that nobody else knows: side bits.
+pub(crate) const OLDER: u64 = TRACED | AGED;
+/// What [`remains`] of a member of garbage that a run drops.
+pub(crate) const MEMBER: u64 = TRACED | AGED | IN_RUN;
+
+/// What there is to do about an object whose last handle is gone: 0 for a leaf that nobody else knows.
+#[inline(always)]
+pub(crate) const fn remains(word: u64) -> u64 {
+    word & !NOISE
+}
+
+/// Whether handles are left.
+#[inline(always)]
+pub(crate) const fn has_strong(word: u64) -> bool {
+    word & STRONG != 0
+}
 
 /// The count word of a live object with one handle.
 pub(crate) const fn live(flags: u64) -> u64 {
@@ -119,7 +146,7 @@ impl Header {
     /// The weak count, without the one that a dying object holds on itself.
     pub(crate) fn weak(&self) -> u32 {
         let word = self.0.get();
-        ((word & WEAK) >> 8) as u32 - u32::from(word & DEAD != 0)
+        ((word & WEAK) >> 9) as u32 - u32::from(word & DEAD != 0)
     }
 
     /// One more handle.
@@ -148,7 +175,7 @@ impl Header {
         if self.has(SLOW) { self.settle_slow() } else { Dropped::Last }
     }
 
-    #[cold]
+    #[inline]
     fn settle_slow(&self) -> Dropped {
         let word = self.0.get();
         if word.wrapping_add(STRONG_ONE) & IMMORTAL != 0 {
@@ -225,22 +252,70 @@ impl Header {
         self.0.set(self.0.get() | EXCLUSIVE | SLOW);
     }
 
-    /// An old object was found alive: its next drop is worth to be noted.
+    /// Whether the object is traced and alive, and no run has seen it.
+    #[inline(always)]
+    pub(crate) fn is_young(&self) -> bool {
+        let word = self.0.get();
+        word & STRONG != 0 && word & (TRACED | AGED | DROPPED | DEAD) == TRACED
+    }
+
+    /// Whether the object is alive, be it in the garbage of a run.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self) -> bool {
+        let word = self.0.get();
+        word & STRONG != 0 && word & DROPPED == 0
+    }
+
+    /// The object's age is in its side bits from here on.
+    #[inline(always)]
+    pub(crate) fn set_aged(&self) {
+        self.0.set(self.0.get() | AGED);
+    }
+
+    /// Whether the object's age is in its side bits.
+    pub(crate) fn is_aged(&self) -> bool {
+        self.has(AGED)
+    }
+
+    /// The object's side bits are cleared.
+    pub(crate) fn clear_aged(&self) {
+        self.0.set(self.0.get() & !AGED);
+    }
+
+    /// A run decides about the object, which is not hidden: nobody has `&mut` to it. No drop is noted
+    /// meanwhile.
+    #[inline(always)]
+    pub(crate) fn enter_run(&self) {
+        let word = self.0.get();
+        if word & IMMORTAL == 0 {
+            self.0.set(word & !(SLOW | EXCLUSIVE) | IN_RUN);
+        }
+    }
+
+    /// The run has nothing to do with the object any more.
+    #[inline(always)]
+    pub(crate) fn leave_run(&self) {
+        self.0.set(self.0.get() & !IN_RUN);
+    }
+
+    /// Whether a run decides about the object.
+    pub(crate) fn is_in_run(&self) -> bool {
+        self.has(IN_RUN)
+    }
+
+    /// [`leave_run`](Self::leave_run) for an old object that was found alive: its next drop is worth to be
+    /// noted, unless it has been tried in vain.
     #[inline(always)]
     pub(crate) fn watch(&self) {
         let word = self.0.get();
-        if word & (SLOW | TRIED) == 0 {
-            self.0.set(word | SLOW);
-        }
+        let slow = if word & TRIED == 0 { SLOW } else { 0 };
+        self.0.set(word & !IN_RUN | slow);
     }
 
     /// [`watch`](Self::watch), also if it has been tried in vain.
     #[inline(always)]
     pub(crate) fn watch_anew(&self) {
-        let word = self.0.get();
-        if word & (SLOW | TRIED) != SLOW {
-            self.0.set(word & !TRIED | SLOW);
-        }
+        self.0.set(self.0.get() & !(IN_RUN | TRIED) | SLOW);
     }
 
     /// The object is not watched again before the next full run.
@@ -248,24 +323,9 @@ impl Header {
         self.0.set(self.0.get() | TRIED);
     }
 
-    /// The object is garbage of a run, which holds one handle from here on: no drop of a member's handle is
-    /// the last. Weak handles are dead.
-    #[inline(always)]
-    pub(crate) fn condemn(&self) {
-        let word = self.0.get();
-        if has_weak(word) {
-            self.bury();
-        }
-        self.0.set((self.0.get() & !(SLOW | EXCLUSIVE)).wrapping_add(STRONG_ONE));
-    }
-
-    /// The run gives up its handle on a member whose value is dropped. Whether the member can be forgotten:
-    /// it had no other handles, and no weak ones.
-    #[inline(always)]
-    pub(crate) fn absolve(&self) -> bool {
-        let word = self.0.get() - STRONG_ONE;
-        self.0.set(word);
-        word & (STRONG | WEAK) == 0
+    /// Whether its many edges were looked at in vain since the last full run.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.has(TRIED)
     }
 
     /// Whether somebody may be inside the value with `&mut`, so that it must not be looked at.
@@ -336,8 +396,8 @@ mod tests {
 
     #[test]
     fn the_fields_cover_the_word_once() {
-        assert_eq!(SLOW ^ STRONG ^ WEAK ^ 0xFF, u64::MAX);
-        assert_eq!(SLOW | STRONG | WEAK | 0xFF, u64::MAX);
+        assert_eq!(SLOW ^ STRONG ^ WEAK ^ 0x1FF, u64::MAX);
+        assert_eq!(SLOW | STRONG | WEAK | 0x1FF, u64::MAX);
         assert_eq!(STRONG & IMMORTAL, IMMORTAL);
     }
 
@@ -372,10 +432,10 @@ mod tests {
         let header = Header::new(1, WEAK - WEAK_ONE);
         header.increment_weak();
         header.increment_weak();
-        assert_eq!(header.weak(), 0xFF_FFFF);
+        assert_eq!(header.weak(), 0x7F_FFFF);
         assert_eq!(header.strong(), 1, "no carry into the strong count");
         assert!(!header.decrement_weak());
-        assert_eq!(header.weak(), 0xFF_FFFF, "a saturated count stays");
+        assert_eq!(header.weak(), 0x7F_FFFF, "a saturated count stays");
     }
 
     #[test]

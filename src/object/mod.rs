@@ -17,10 +17,12 @@
 //! - [`trace`]: how a type reports its edges.
 //! - [`side`]: the bits of an object that lie outside of it, in its pool.
 //! - [`deferred`]: drops nest to a bounded depth.
+//! - [`dirty`]: which old objects lost a handle.
 //! - [`death`]: what happens when the last handle is gone.
 
 pub(crate) mod death;
 pub(crate) mod deferred;
+pub(crate) mod dirty;
 pub(crate) mod erased;
 pub(crate) mod header;
 pub(crate) mod side;

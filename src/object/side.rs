@@ -6,16 +6,16 @@ use core::cell::Cell;
 use crate::heap::object_pool::{Group, ObjectPool};
 
 use super::ObjectRef;
+use super::erased::prefetch;
 
 /// Which of the eight words of a group a bit is in.
 ///
-/// A live object has one age. What is free has no bit set in any word. Only old objects are dirty.
+/// A live object has one age; it is young if its header says that no run has seen it. What is free has no bit
+/// set in any word. Only old objects are dirty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Word {
-    /// Born since the last run.
-    Young = 0,
-    /// Survived one run.
+    /// Survived one run. Word 0 is free.
     Middle = 1,
     /// Survived two runs, or a full one.
     Old = 2,
@@ -67,6 +67,25 @@ impl Side {
         (Side { group, bit: 1 << (index % 64) }, counter)
     }
 
+    /// Asks for the bits to be brought into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch(self) {
+        prefetch(self.group);
+    }
+
+    /// Asks for the bits, the counter and the count word of a traced object to be brought into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch_all(object: ObjectRef) {
+        object.prefetch();
+        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+        let pool = unsafe { ObjectPool::of(object.address()) };
+        if pool.is_traced() {
+            let (side, counter) = Side::with_counter(pool, object);
+            prefetch(side.group);
+            prefetch(counter);
+        }
+    }
+
     /// Whether the bit is set.
     #[inline(always)]
     pub(crate) fn has(self, which: Word) -> bool {
@@ -91,13 +110,8 @@ impl Side {
 
     /// The object is no longer among the living.
     pub(crate) fn clear_age(self) {
-        for word in [Word::Young, Word::Middle, Word::Old, Word::Dirty] {
+        for word in [Word::Middle, Word::Old, Word::Dirty] {
             self.take(word);
         }
-    }
-
-    /// Whether the object has an age: it is born and alive.
-    pub(crate) fn has_age(self) -> bool {
-        [Word::Young, Word::Middle, Word::Old].into_iter().any(|age| self.has(age))
     }
 }

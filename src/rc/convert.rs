@@ -8,7 +8,6 @@ use super::raw::{RawCc, allocate, poll};
 use crate::heap::object_pool::ObjectClass;
 use crate::object::ObjectRef;
 use crate::object::header::{self, TRACED};
-use crate::object::side::{Side, Word};
 use crate::object::trace::TraceInfo;
 use crate::object::vtable::SliceTable;
 
@@ -44,10 +43,10 @@ unsafe fn from_parts<T: TraceInfo>(source: *const T, len: usize) -> RawCc<[T], L
     let first = object.value::<T>();
     // SAFETY: a block with room for `len` values, which move.
     unsafe { ptr::copy_nonoverlapping(source, first.as_ptr(), len) };
-    object.header().set_word(header::live(if T::NEEDS_TRACE { TRACED } else { 0 }));
     if T::NEEDS_TRACE {
         register_slice::<T>(object, len, table);
     }
+    object.header().set_word(header::live(if T::NEEDS_TRACE { TRACED } else { 0 }));
     // SAFETY: the one handle of its count.
     let cc = unsafe { RawCc::from_object(NonNull::slice_from_raw_parts(first, len)) };
     if T::NEEDS_TRACE {
@@ -56,7 +55,7 @@ unsafe fn from_parts<T: TraceInfo>(source: *const T, len: usize) -> RawCc<[T], L
     cc
 }
 
-/// Writes the table of a slice, `table` bytes into the value, and shows the object to the collector.
+/// Writes the table of a slice, `table` bytes into the value.
 fn register_slice<T: TraceInfo>(object: ObjectRef, len: usize, table: usize) {
     // SAFETY: the object's layout has the table there.
     let place = unsafe { object.value::<u8>().add(table) }.cast::<SliceTable>();
@@ -64,7 +63,6 @@ fn register_slice<T: TraceInfo>(object: ObjectRef, len: usize, table: usize) {
     unsafe { place.write(SliceTable::new::<T>(len)) };
     // SAFETY: a block of a traced class; the table lies in it.
     unsafe { object.set_vtable(place.cast()) };
-    Side::of(object).set(Word::Young);
 }
 
 impl<T: TraceInfo> From<Vec<T>> for RawCc<[T], Local> {

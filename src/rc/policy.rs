@@ -2,11 +2,12 @@
 
 use core::ptr::NonNull;
 
+use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death::{self, Vacated};
-use crate::object::deferred::{Nested, is_shallow};
-use crate::object::header::{Dropped, TRACED};
-use crate::object::side::{Side, Word};
+use crate::object::deferred::{Nested, count_lost, is_shallow};
+use crate::object::dirty;
+use crate::object::header::{self, Dropped, MEMBER, OLDER, TRACED, YOUNG};
 
 mod sealed {
     pub trait Sealed {}
@@ -81,12 +82,19 @@ impl Policy for Local {
 }
 
 /// Gives the block back when the value is gone, also by a panic.
-struct Block(ObjectRef);
+struct Block {
+    object: ObjectRef,
+    traced: bool,
+    align: usize,
+}
 
 impl Drop for Block {
     #[inline(always)]
     fn drop(&mut self) {
-        death::free(self.0);
+        self.object.header().set_word(0);
+        // SAFETY: neither handles nor weak ones are left, the value is gone, and no side bit is set; class
+        // and alignment are the object's.
+        unsafe { ObjectHeap::free_known(self.object.address(), self.traced, self.align) }
     }
 }
 
@@ -98,27 +106,52 @@ impl Drop for Block {
 unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
-    match object.header().word() {
+    let word = object.header().word();
+    match header::remains(word) {
         // A leaf, and nobody else knows it.
-        0 => {
-            let _nested = core::mem::needs_drop::<T>().then(Nested::enter);
-            let _block = Block(object);
-            // SAFETY: no handle is left, strong or weak.
-            unsafe { value.drop_in_place() }
+        // SAFETY: no handle is left, strong or weak.
+        0 => unsafe { die(value, object, false) },
+        // A young object that nobody else knows: without an age no run looks at it.
+        // SAFETY: as above.
+        YOUNG if is_shallow() => unsafe { die(value, object, true) },
+        // Handles are left: something is noted.
+        _ if header::has_strong(word) => keep(object),
+        // As a young one, but for its bits.
+        OLDER if is_shallow() => {
+            death::forget_age(object);
+            // SAFETY: as above.
+            unsafe { die(value, object, true) }
         }
-        // A young object that nobody else knows, without anything to note.
-        TRACED if is_shallow() && Side::of(object).take(Word::Young) => {
-            let _nested = Nested::enter();
-            let _block = Block(object);
-            // SAFETY: no handle is left, and without an age no run looks at it.
-            unsafe { value.drop_in_place() }
-        }
+        // Garbage, which a run is dropping.
+        MEMBER if count_lost() => {}
         // SAFETY: the caller's.
         _ => unsafe { drop_rare(value) },
     }
 }
 
-/// All other drops: handles left behind, weak handles, finalizers, old objects, runs, depth.
+/// Drops the value and gives the block back.
+///
+/// # Safety
+/// No handle is left, strong or weak, and no run knows the object, which is `traced` or a leaf.
+#[inline(always)]
+unsafe fn die<T: ?Sized>(value: NonNull<T>, object: ObjectRef, traced: bool) {
+    let _nested = core::mem::needs_drop::<T>().then(Nested::enter);
+    // SAFETY: the value is still whole.
+    let align = align_of_val(unsafe { value.as_ref() });
+    let _block = Block { object, traced, align };
+    // SAFETY: no handle is left, strong or weak.
+    unsafe { value.drop_in_place() }
+}
+
+/// A handle is gone, and others are left.
+#[inline(never)]
+fn keep(object: ObjectRef) {
+    if object.header().settle() == Dropped::Lives && object.header().word() & TRACED != 0 {
+        dirty::lost_handle(object);
+    }
+}
+
+/// All other drops: weak handles, finalizers, runs, depth.
 ///
 /// # Safety
 /// As [`drop_slow`].
@@ -127,14 +160,10 @@ unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
 unsafe fn drop_rare<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
-    let traced = object.header().word() & TRACED != 0;
     if object.header().settle() == Dropped::Lives {
-        if traced {
-            death::lost_handle(object);
-        }
         return;
     }
-    if traced {
+    if object.header().word() & TRACED != 0 {
         // SAFETY: traced, and that was its last handle.
         return unsafe { death::last_handle(object) };
     }

@@ -13,7 +13,6 @@ use crate::cycle;
 use crate::heap::object_pool::{ObjectClass, ObjectHeap};
 use crate::object::ObjectRef;
 use crate::object::header::{self, FINALIZABLE, TRACED};
-use crate::object::side::{Side, Word};
 use crate::object::trace::{Trace, TraceInfo, Tracer};
 use crate::object::vtable;
 
@@ -43,13 +42,12 @@ impl<T: TraceInfo> Kind<T> {
         allocate(Self::CLASS, Layout::new::<T>())
     }
 
-    /// The object becomes visible to the collector. Its value is written and its count set.
+    /// The object may become visible to the collector: that begins with its first handle.
     #[inline(always)]
     fn register(object: ObjectRef) {
         if Self::TRACED {
             // SAFETY: allocated for a traced class; the table is static.
             unsafe { object.set_vtable(NonNull::from(vtable::of::<T>())) };
-            Side::of(object).set(Word::Young);
         }
     }
 }
@@ -102,8 +100,8 @@ impl<T: TraceInfo> RawCc<T, Local> {
         let object = Kind::<T>::allocate();
         // SAFETY: a block for a `T` that nobody knows of.
         unsafe { object.value::<T>().write(value) };
-        object.header().set_word(header::live(Kind::<T>::FLAGS));
         Kind::<T>::register(object);
+        object.header().set_word(header::live(Kind::<T>::FLAGS));
         // SAFETY: the one handle of its count.
         unsafe { Self::from_object(object.value()) }
     }
@@ -133,8 +131,8 @@ impl<T: TraceInfo> RawCc<T, Local> {
         let value = make(&weak);
         // SAFETY: unborn: weak handles do not upgrade, so nobody looks at it.
         unsafe { object.value::<T>().write(value) };
-        object.header().increment();
         Kind::<T>::register(object);
+        object.header().increment();
         // SAFETY: the one handle of its count.
         let cc = unsafe { Self::from_object(object.value()) };
         if Kind::<T>::TRACED {
@@ -217,7 +215,7 @@ impl<T: ?Sized, P: Policy> RawCc<T, P> {
         Self::object(this).header().strong() as usize
     }
 
-    /// The number of [`Weak`](crate::Weak) handles; it saturates at 2^24 − 1. One load.
+    /// The number of [`Weak`](crate::Weak) handles; it saturates at 2^23 − 1. One load.
     ///
     /// ```
     /// use hoopsnake::Cc;
