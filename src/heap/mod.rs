@@ -22,6 +22,8 @@ mod huge;
 #[cfg(not(loom))]
 mod large;
 #[cfg(not(loom))]
+mod object_class;
+#[cfg(not(loom))]
 pub(crate) mod object_pool;
 #[cfg(not(loom))]
 mod poison;

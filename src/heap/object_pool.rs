@@ -13,20 +13,20 @@
 //! # Orderings
 //! Relaxed, as in `pool.rs`: all of a pool's fields are its thread's.
 
-use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
 use super::ends;
+pub(crate) use super::object_class::ObjectClass;
+use super::object_class::value_offset;
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::{Listed, link, unlink};
 use super::reservation::{counters_of, groups_of};
-use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
-use crate::base::config::{ARENA, COUNTERS, GRANULE, GROUP, GROUPS};
+use crate::base::config::{COUNTERS, GRANULE, GROUP, GROUPS};
 use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
@@ -53,80 +53,8 @@ pub(super) const fn initial_marks(traced: bool) -> u8 {
     if traced { TRACED } else { 0 }
 }
 
-/// The shape of an object's block: where it is allocated, and where its value begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ObjectClass {
-    slot: u8,
-    traced: bool,
-    value_offset: u32,
-    /// Bytes from the block's start to the value's end.
-    used: usize,
-}
-
-impl ObjectClass {
-    /// The class of values of a layout; `None` when no block can be that large or that aligned.
-    pub(crate) const fn new(value: Layout, traced: bool) -> Option<ObjectClass> {
-        let align = value.align();
-        let leaf = !traced && align <= 8;
-        let value_offset = value_offset(traced, align);
-        if align > GRANULE || value.size() > isize::MAX as usize - value_offset - ARENA {
-            return None;
-        }
-        let least = value_offset + if leaf { 8 } else { 0 };
-        let used = value_offset + value.size();
-        let used = if used < least { least } else { used };
-        let slot = if used > SMALL_MAX || value_offset > 16 {
-            LARGE_SLOT
-        } else if let Some(class) = SizeClass::of_layout(used, if align > 8 { align } else { 8 }) {
-            let first = if leaf { LEAF_SLOTS } else { TRACED_SLOTS };
-            first + class.index()
-        } else {
-            LARGE_SLOT
-        };
-        let value_offset = value_offset as u32;
-        Some(ObjectClass { slot: slot as u8, traced, value_offset, used })
-    }
-
-    /// From the block's start to the value; the count word is 8 bytes before it, the vtable word 16.
-    #[inline(always)]
-    pub(crate) const fn value_offset(self) -> usize {
-        self.value_offset as usize
-    }
-
-    #[inline(always)]
-    const fn is_large(self) -> bool {
-        self.slot as usize == LARGE_SLOT
-    }
-
-    /// From the block's link word to its count word.
-    #[inline(always)]
-    const fn link_to_count(self) -> isize {
-        if self.value_offset == 8 { -8 } else { self.value_offset as isize - 8 }
-    }
-
-    /// Bytes of the block.
-    #[inline(always)]
-    const fn block_size(self) -> usize {
-        let slot = self.slot as usize;
-        let class = if slot >= TRACED_SLOTS { slot - TRACED_SLOTS } else { slot - LEAF_SLOTS };
-        SizeClass::from_index(class).size()
-    }
-}
-
 /// Addresses that are noted before somebody must look at them.
 const NOTED: usize = 256;
-
-/// From the start of a block to its value.
-#[inline(always)]
-const fn value_offset(traced: bool, align: usize) -> usize {
-    if !traced && align <= 8 {
-        8
-    } else if align > 16 {
-        align
-    } else {
-        16
-    }
-}
 
 /// What a heap keeps for the layers above.
 #[derive(Debug)]

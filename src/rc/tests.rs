@@ -59,7 +59,7 @@ fn x17_full_weak_counts_in_garbage() {
         let node = Cc::new(RefCell::new(None::<Cc<RefCell<Option<Cc<u8>>>>>));
         *node.borrow_mut() = Some(Cc::new(RefCell::new(Some(Cc::new(1)))));
         let weak = Cc::downgrade(&node);
-        set_strong(&node, strong, TRACED | (header::unborn(0) * 0xFF_FFFF));
+        set_strong(&node, strong, TRACED | (header::unborn(0) * 0x7F_FFFF));
         if strong > 1 {
             // So many handles are somewhere: nothing is garbage.
             core::mem::forget(node);
@@ -91,7 +91,7 @@ fn x17_full_weak_counts_in_a_cycle() {
     let ring = Cc::new(Ring(RefCell::default()));
     *ring.0.borrow_mut() = Some(ring.clone());
     let weak = Cc::downgrade(&ring);
-    set_strong(&ring, 2, TRACED | (header::unborn(0) * 0xFF_FFFF));
+    set_strong(&ring, 2, TRACED | (header::unborn(0) * 0x7F_FFFF));
     drop(ring);
     assert_eq!(gc::collect(), 1);
     assert!(weak.upgrade().is_none());
