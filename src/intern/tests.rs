@@ -6,6 +6,7 @@ use super::slice::bytes;
 use super::value::EntryPtr;
 use super::{intern, release};
 use crate::base::config::PAGE;
+use crate::os::failing::refusing;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -33,6 +34,14 @@ impl Own {
         let interner = Interner::map(Contents::Bytes, None).expect("memory");
         // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })
+    }
+
+    fn try_intern(&self, text: &str) -> Option<Interned<[u8]>> {
+        let (text, hash) = (text.as_bytes(), self.0.hash_bytes(text.as_bytes()));
+        let found = self.0.look_up_bytes(text, hash);
+        let entry = found.or_else(|| self.0.insert_bytes(text, hash, false))?;
+        // SAFETY: an entry of bytes, with its count.
+        Some(unsafe { Interned::from_entry(entry) })
     }
 
     /// Interns under the hash that belongs to the text, or under one that a foe chose.
@@ -179,6 +188,35 @@ fn what_is_left_fits() {
     own.0.check_invariants();
     let (tables, blocks) = own.0.tally();
     assert_eq!((tables.live, blocks.live, blocks.pages), (0, 0, 0));
+}
+
+/// Each request for memory is refused once, or from then on: some texts are not interned, nothing is lost.
+#[test]
+fn refused_memory_loses_nothing() {
+    assert!(refusing(0, 1, || Interner::map(Contents::Bytes, None)).0.is_none());
+    for (first, count) in [(0, 1), (1, 1), (2, 1), (9, 1), (0, 9999), (40, 9999)] {
+        let own = Own::new();
+        // Long ones need a run for each few; many need large tables.
+        let texts = || (0..26_000).map(|number| "x".repeat(number % 7 * 40) + &number.to_string());
+        let intern_all = || texts().map(|text| own.try_intern(&text)).collect::<Vec<_>>();
+        let (held, requests) = refusing(first, count, intern_all);
+        assert!(requests > first, "{requests} requests");
+        own.0.check_invariants();
+        let (there, refused): (Vec<_>, Vec<_>) =
+            texts().zip(held).partition(|(_, handle)| handle.is_some());
+        assert_eq!(own.0.len(), there.len());
+        assert!(count == 1 || !refused.is_empty(), "nothing was refused");
+        assert!(count > 1 || refused.len() <= 1, "{} texts for one refusal", refused.len());
+        for (text, handle) in &there {
+            assert!(handle.as_ref() == Some(&own.intern(text)), "{text} is lost");
+        }
+        let again: Vec<_> = refused.iter().map(|(text, _)| own.intern(text)).collect();
+        assert_eq!(own.0.len(), there.len() + again.len());
+        own.0.check_invariants();
+        drop((there, again));
+        own.0.check_invariants();
+        assert_eq!(own.0.len(), 0);
+    }
 }
 
 /// Interns texts, then finds each of them, and says how long that took.
