@@ -19,6 +19,9 @@ use crate::object::trace::{FinalizeFn, Trace};
 ///
 /// A panic is held back until the death (or the collector's run) is complete, and then goes on.
 ///
+/// When a thread ends, its last finalizers run after the destructors of its thread-locals: use
+/// [`LocalKey::try_with`](std::thread::LocalKey::try_with) where that can happen.
+///
 /// Say `#[trace(finalize)]` beside `#[derive(Trace)]`, or the type's objects die without it.
 ///
 /// ```
