@@ -1,11 +1,12 @@
 //! Interning against a `HashMap` of what must be alive.
 //!
-//! A byte pair is an operation: what to do, and with which key. Keys are texts of all sizes (the
-//! boxed ones too), bytes, and values whose hash is the same for all.
+//! A byte pair is an operation: what to do, and with which key. Keys are texts of all sizes (the boxed
+//! ones too), bytes of the program's interner, slices, and values whose hash is the same for all.
 
-use crate::intern::{self, Interned, intern, intern_bytes};
+use crate::intern::{Intern, InternMap, Internable, Interned, Interner, LookUp, WeakInterned};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::fmt::Debug;
 use core::hash::{Hash, Hasher};
 use std::collections::HashMap;
@@ -20,81 +21,212 @@ impl Hash for Clumsy {
     }
 }
 
-/// One kind of interned value under test.
-struct Kind<T: ?Sized, K> {
+/// What must be true of one key whose entry lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Alive {
+    /// Handles, that of the map included.
+    handles: usize,
+    /// Where the entry is.
+    id: usize,
+    /// Which of the key's entries it is.
+    life: usize,
+    immortal: bool,
+}
+
+/// Handles that are held, and the oracle.
+struct Player<T: ?Sized + Internable, K> {
+    interner: Interner<T>,
+    /// Whether nobody else uses the interner.
+    own: bool,
     key: fn(u8) -> K,
-    intern: fn(&K) -> Interned<T>,
-    get: fn(&K) -> Option<Interned<T>>,
-    same: fn(&Interned<T>, &K) -> bool,
-}
-
-/// Handles that are held, and the oracle: how many of each key, and where its entry must be.
-struct Player<T: ?Sized, K> {
-    kind: Kind<T, K>,
+    make: fn(&Interner<T>, &K) -> Interned<T>,
     held: Vec<(u8, Interned<T>)>,
-    alive: HashMap<u8, (usize, usize)>,
+    weak: Vec<(u8, usize, WeakInterned<T>)>,
+    map: InternMap<T, usize>,
+    alive: HashMap<u8, Alive>,
+    mapped: HashMap<u8, usize>,
+    lives: usize,
 }
 
-impl<T: ?Sized, K: Debug> Player<T, K> {
-    fn new(kind: Kind<T, K>) -> Self {
-        Self { kind, held: Vec::new(), alive: HashMap::new() }
+impl<T, K> Player<T, K>
+where
+    T: ?Sized + Internable + LookUp<T> + PartialEq + Debug,
+    K: Borrow<T>,
+{
+    fn new(
+        interner: Interner<T>,
+        own: bool,
+        key: fn(u8) -> K,
+        make: fn(&Interner<T>, &K) -> Interned<T>,
+    ) -> Self {
+        Self {
+            interner,
+            own,
+            key,
+            make,
+            held: Vec::new(),
+            weak: Vec::new(),
+            map: InternMap::new(),
+            alive: HashMap::new(),
+            mapped: HashMap::new(),
+            lives: 0,
+        }
+    }
+
+    /// Notes one more handle of a key.
+    fn count(&mut self, number: u8, handle: &Interned<T>) {
+        let key = (self.key)(number);
+        assert_eq!(**handle, *key.borrow(), "another value");
+        self.lives += 1;
+        let born = Alive { handles: 0, id: handle.id(), life: self.lives, immortal: false };
+        let alive = self.alive.entry(number).or_insert(born);
+        assert_eq!(alive.id, handle.id(), "two entries of {number}");
+        alive.handles += 1;
+        let counted = if alive.immortal { u32::MAX as usize } else { alive.handles };
+        assert_eq!(handle.strong_count(), counted, "handles of {number}");
+        assert_eq!(handle.is_immortal(), alive.immortal, "{number}");
     }
 
     fn hold(&mut self, number: u8, handle: Interned<T>) {
-        let key = (self.kind.key)(number);
-        assert!((self.kind.same)(&handle, &key), "another text under {key:?}");
-        let (count, id) = self.alive.entry(number).or_insert((0, handle.id()));
-        assert_eq!(*id, handle.id(), "two entries for {key:?}");
-        *count += 1;
-        if !handle.is_immortal() {
-            assert_eq!(handle.strong_count(), *count, "handles of {key:?}");
-        }
+        self.count(number, &handle);
         self.held.push((number, handle));
+    }
+
+    /// Notes one handle less.
+    fn uncount(&mut self, number: u8) {
+        let alive = self.alive.get_mut(&number).expect("held, so alive");
+        alive.handles -= 1;
+        if alive.handles == 0 && !alive.immortal {
+            self.alive.remove(&number);
+        }
     }
 
     fn release(&mut self, at: usize) {
         let (number, handle) = self.held.swap_remove(at);
         drop(handle);
-        let (count, _) = self.alive.get_mut(&number).expect("held, so alive");
-        *count -= 1;
-        if *count == 0 {
-            self.alive.remove(&number);
-        }
+        self.uncount(number);
     }
 
     fn step(&mut self, op: u8, number: u8) {
-        let at = usize::from(op >> 3) * self.held.len() / 32;
-        match op % 8 {
-            0..=2 => self.hold(number, (self.kind.intern)(&(self.kind.key)(number))),
-            3 if !self.held.is_empty() => {
-                let (number, handle) = (self.held[at].0, self.held[at].1.clone());
-                self.hold(number, handle);
-            }
+        let at = usize::from(op >> 4) * self.held.len() / 16;
+        match op % 16 {
+            0..=3 => self.hold(number, (self.make)(&self.interner, &(self.key)(number))),
             4 => self.look(number),
-            _ if !self.held.is_empty() => self.release(at),
-            _ => {}
+            5 => self.insert(number),
+            6 => self.remove(number),
+            7 => self.check_whole(),
+            8 => self.look_weakly(number),
+            _ if self.held.is_empty() => {}
+            9 => self.hold(self.held[at].0, self.held[at].1.clone()),
+            10 => {
+                let (number, handle) = &self.held[at];
+                self.weak.push((*number, self.alive[number].life, handle.downgrade()));
+            }
+            // Seldom, and for good: the next program would meet what is immortal in a global interner.
+            11 if op >> 4 == 0 && self.own => {
+                let (number, handle) = &self.held[at];
+                handle.immortalize();
+                self.alive.get_mut(number).expect("held, so alive").immortal = true;
+            }
+            _ => self.release(at),
         }
     }
 
-    /// `get` finds exactly what is alive (immortals are found always, once interned).
+    /// A look-up finds exactly what is alive.
     fn look(&self, number: u8) {
-        let key = (self.kind.key)(number);
-        match ((self.kind.get)(&key), self.alive.get(&number)) {
-            (Some(found), Some(&(_, id))) => assert_eq!(found.id(), id, "{key:?}"),
-            (Some(found), None) => assert!(found.is_immortal(), "{key:?} is dead"),
-            (None, alive) => assert_eq!(alive, None, "{key:?} is lost"),
+        let key = (self.key)(number);
+        let found = self.interner.get(key.borrow());
+        let alive = self.alive.get(&number);
+        assert_eq!(found.as_ref().map(Interned::id), alive.map(|alive| alive.id), "{number}");
+    }
+
+    /// A weak handle upgrades exactly while its entry lives.
+    fn look_weakly(&mut self, number: u8) {
+        if self.weak.is_empty() {
+            return;
         }
+        let at = usize::from(number) * self.weak.len() / 256;
+        let (number, life, weak) = self.weak.swap_remove(at);
+        let alive = self.alive.get(&number).filter(|alive| alive.life == life);
+        let found = weak.upgrade();
+        assert_eq!(found.as_ref().map(Interned::id), alive.map(|alive| alive.id), "{number}");
+        if number % 2 == 0 {
+            self.weak.push((number, life, weak.clone()));
+        }
+    }
+
+    fn insert(&mut self, number: u8) {
+        let handle = (self.make)(&self.interner, &(self.key)(number));
+        self.count(number, &handle);
+        self.lives += 1;
+        let before = self.mapped.insert(number, self.lives);
+        assert_eq!(self.map.insert(handle, self.lives), before, "{number}");
+        if before.is_some() {
+            // The map keeps the handle that it had.
+            self.uncount(number);
+        }
+        self.look_in_map(number);
+    }
+
+    fn remove(&mut self, number: u8) {
+        let key = (self.key)(number);
+        let removed = self.map.remove_by(key.borrow());
+        let expected = self.mapped.remove(&number);
+        assert_eq!(removed.as_ref().map(|(_, value)| *value), expected, "{number}");
+        if let Some((handle, _)) = removed {
+            assert_eq!(*handle, *key.borrow(), "another value");
+            drop(handle);
+            self.uncount(number);
+        }
+        self.look_in_map(number);
+    }
+
+    fn look_in_map(&self, number: u8) {
+        let found = self.map.get_by((self.key)(number).borrow());
+        assert_eq!(found, self.mapped.get(&number), "{number} in the map");
+    }
+
+    /// Iteration and numbers, the rules of the tables, and memory that can go.
+    fn check_whole(&self) {
+        if self.own {
+            let mut ids: Vec<usize> = self.interner.iter().map(|handle| handle.id()).collect();
+            let mut expected: Vec<usize> = self.alive.values().map(|alive| alive.id).collect();
+            ids.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(ids, expected, "entries");
+            let immortal = self.alive.values().filter(|alive| alive.immortal).count();
+            let stats = self.interner.stats();
+            assert_eq!((stats.entries, stats.immortal), (ids.len(), immortal));
+            assert_eq!(self.interner.len(), ids.len() - immortal);
+        }
+        self.interner.shrink_to_fit();
+        self.interner.check_invariants();
     }
 
     fn finish(mut self) {
-        while !self.held.is_empty() {
+        while self.held.len() > 3 {
             self.release(self.held.len() - 1);
         }
+        (0..=u8::MAX).for_each(|number| self.remove(number));
         (0..=u8::MAX).for_each(|number| self.look(number));
+        self.check_whole();
+        let Self { interner, key, held, weak, mut alive, .. } = self;
+        // Handles outlive an interner of one's own.
+        drop(interner);
+        for (number, handle) in held {
+            assert_eq!(*handle, *key(number).borrow(), "another value");
+            drop(handle);
+            let left = alive.get_mut(&number).expect("held, so alive");
+            left.handles -= 1;
+        }
+        for (number, life, weak) in weak {
+            let alive = alive.get(&number).filter(|alive| alive.life == life && alive.immortal);
+            assert_eq!(weak.upgrade().is_some(), alive.is_some(), "{number}");
+        }
     }
 }
 
-/// Texts from nothing to boxed; `prefix` keeps the kinds and the callers apart.
+/// Texts from nothing to boxed; `prefix` keeps the callers apart.
 fn text(prefix: &str, number: u8) -> String {
     let mut text = String::from(prefix);
     let long = usize::from(number);
@@ -103,44 +235,54 @@ fn text(prefix: &str, number: u8) -> String {
     text
 }
 
+/// Interns a borrowed key.
+fn borrowed<T: ?Sized + Internable, K>(interner: &Interner<T>, key: &K) -> Interned<T>
+where
+    for<'k> &'k K: Intern<T>,
+{
+    interner.intern(key)
+}
+
 /// Plays an operation list.
 ///
 /// # Panics
 /// If interning and the oracle differ.
 pub fn run(data: &[u8]) {
-    // The global interners are shared with other threads, whose keys must not be ours.
-    let thread = std::format!("{:?} ", std::thread::current().id());
-    THREAD.set(thread);
-    let mut texts = Player::new(Kind {
-        key: |number| THREAD.with_borrow(|thread| text(thread, number)),
-        intern: |key: &String| intern(key),
-        get: |key| intern::get(key),
-        same: |handle, key| **handle == **key,
-    });
-    let mut bytes = Player::new(Kind {
-        key: |number| THREAD.with_borrow(|thread| text(thread, number).into_bytes()),
-        intern: |key: &Vec<u8>| intern_bytes(key),
-        get: |key| intern::get_bytes(key),
-        same: |handle, key| **handle == **key,
-    });
-    let mut values = Player::new(Kind {
-        key: |number| THREAD.with_borrow(|thread| Clumsy(text(thread, number))),
-        intern: |key: &Clumsy| Interned::new(key.clone()),
-        get: |key| Interned::get(key),
-        same: |handle, key| **handle == *key,
-    });
+    // The program's interner is shared with other threads, whose keys must not be ours.
+    THREAD.set(std::format!("{:?} ", std::thread::current().id()));
+    let mut texts =
+        Player::<str, String>::new(Interner::new(), true, |number| text("text ", number), borrowed);
+    let mut bytes = Player::<[u8], Vec<u8>>::new(
+        Interner::global(),
+        false,
+        |number| THREAD.with_borrow(|thread| text(thread, number).into_bytes()),
+        borrowed,
+    );
+    let mut slices = Player::<[Clumsy], Vec<Clumsy>>::new(
+        Interner::new(),
+        true,
+        |number| (0..=number % 50).map(|at| Clumsy(text("", number ^ at))).collect(),
+        borrowed,
+    );
+    let mut values = Player::<Clumsy, Clumsy>::new(
+        Interner::new(),
+        true,
+        |number| Clumsy(text("", number)),
+        |interner, key| interner.intern(key.clone()),
+    );
     for pair in data.chunks_exact(2) {
         let (op, number) = (pair[0], pair[1]);
         match number % 4 {
-            0 | 1 => texts.step(op, number),
+            0 => texts.step(op, number),
+            1 => slices.step(op, number),
             2 => bytes.step(op, number),
             _ => values.step(op, number),
         }
     }
     texts.finish();
+    slices.finish();
     bytes.finish();
     values.finish();
-    intern::check_invariants();
 }
 
 std::thread_local! {

@@ -241,6 +241,14 @@ impl<T: ?Sized + Internable> Interner<T> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl<T: ?Sized + Internable> Interner<T> {
+    /// The rules of all tables and blocks.
+    pub(crate) fn check_invariants(&self) {
+        self.shared().check_invariants();
+    }
+}
+
 impl<T: Eq + Hash + Send + Sync + 'static> Interner<T> {
     /// The canonical handle of a value, by what it can be borrowed as: [`Interned::intern_by`], in this
     /// interner.

@@ -120,8 +120,5 @@ pub use self::{
     weak::WeakInterned,
 };
 
-#[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) use text::check_invariants;
-
 #[cfg(all(test, not(loom)))]
 mod tests;

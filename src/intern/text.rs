@@ -105,13 +105,6 @@ pub fn len() -> usize {
     STRINGS.get().map_or(0, |interner| interner.len())
 }
 
-/// The rules of the global tables of text and bytes.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn check_invariants() {
-    let bytes = super::global::BYTES.get();
-    STRINGS.get().into_iter().chain(bytes).for_each(super::interner::Interner::check_invariants);
-}
-
 /// The system gave no memory for a new entry.
 ///
 /// ```
