@@ -1,6 +1,11 @@
 //! Conversions and comparisons of handles with what they hold.
 //!
 //! There is no `Borrow<str>`: it would promise that a handle hashes as its text does.
+//!
+//! ```compile_fail
+//! fn lookup<K: std::borrow::Borrow<str>>(_: K) {}
+//! lookup(hoopsnake::intern::intern("spam"));
+//! ```
 
 use super::interned::Interned;
 use super::value::Internable;

@@ -1,9 +1,19 @@
 //! Canonical values: equal ones share one entry, and the entry goes with its last handle.
 //!
-//! [`intern`] is Python's `sys.intern`: it gives each text one handle, an [`Interned<str>`] of one
-//! word, so that comparing is comparing addresses and a text is kept once. [`intern_bytes`] does the
-//! same for bytes and [`Interned::new`] for values of any type that is `Eq + Hash + Send + Sync +
-//! 'static`. [`Int`] is Python's integer object: the small ones are shared and immortal.
+//! [`intern`](intern()) is Python's `sys.intern`: it gives each text one handle, an [`Interned<str>`] of
+//! one word, so that comparing is comparing addresses and a text is kept once.
+//!
+//! | what | by what |
+//! |---|---|
+//! | text, and every other kind of contents | [`intern`](intern()), [`Interned::intern`]: `str`, `[T]`, `Path`, `OsStr`, `CStr` |
+//! | values of any type that is `Eq + Hash + Send + Sync + 'static` | [`Interned::new`], [`Interned::intern_by`] |
+//! | look, do not intern | [`get`], [`Interned::get`], [`Interned::get_by`] |
+//! | a set of values of one's own; iteration, numbers | [`Interner`] |
+//! | not keep the value | [`WeakInterned`] |
+//! | maps and sets by interned keys, which need no handle to be asked | [`InternMap`], [`InternSet`] |
+//! | names that the source knows | [`atom!`](crate::atom), [`Atom`] |
+//! | Python's integers, the small ones shared and immortal | [`Int`], [`IntTo`] |
+//! | serialised data (feature `serde`) | `Serialize`, `Deserialize` |
 //!
 //! Unlike most interners this one forgets: an entry whose last handle is dropped is gone, and its
 //! memory is used again or given back. Nevertheless a look-up that hits takes no lock. Values must
@@ -27,7 +37,10 @@
 //! # Guarantees
 //! - While a handle lives, every interning of an equal value gives the same entry.
 //! - The table's own reference does not keep an entry alive and is not counted.
-//! - `""` and the 256 one-character texts from U+0000 to U+00FF live for ever once interned.
+//! - `""` and the 256 one-character texts from U+0000 to U+00FF live for ever once interned, and so does
+//!   what is asked to ([`Interned::immortalize`]); handles of these are not counted.
+//! - Strings that are chosen so that their hashes collide cost what others cost. Paths, slices and values
+//!   rely on the seed of the hash alone: how they hash is not ours to change.
 //! - User code (`Hash`, `Eq`, `Drop`) runs without a lock of ours. It may intern, drop handles and
 //!   panic. A chain of interned values of any length drops without recursion.
 //! - Works with any global allocator, in destructors of thread-locals, and at exit. Entries and

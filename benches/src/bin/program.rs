@@ -2,6 +2,7 @@
 //! prints tables. `ROUNDS` says how often (3).
 
 use core::time::Duration;
+use std::path::Path;
 use std::process::Command;
 
 use hoopsnake_benches::program::{Workload, workloads};
@@ -10,17 +11,18 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
         [] => compare(),
-        [workload, subject] => run(workload, subject),
-        _ => panic!("no arguments, or the name of a workload and the number of who does it"),
+        [workload, subject, text] => run(workload, subject, text),
+        _ => panic!("no arguments, or a workload's name, the number of who does it, and a file"),
     }
 }
 
-/// One run, in this process: prints time, answer and the most memory taken.
-fn run(workload: &str, subject: &str) {
+/// One run, in this process: prints time, answer and the most memory taken. The text is made elsewhere,
+/// so that no memory is left over from that.
+fn run(workload: &str, subject: &str, text: &str) {
     let workload = workloads().into_iter().find(|known| known.name == workload);
-    let Workload { text, subjects, .. } = workload.expect("the name of a workload");
+    let subjects = workload.expect("the name of a workload").subjects;
     let (_, run) = subjects[subject.parse::<usize>().expect("a number")];
-    let text = text();
+    let text = std::fs::read_to_string(text).expect("a text");
     let before = peak();
     let outcome = run(&text);
     println!("{} {} {}", outcome.time.as_nanos(), outcome.answer, peak().saturating_sub(before));
@@ -36,15 +38,18 @@ fn peak() -> u64 {
 
 fn compare() {
     let rounds = std::env::var("ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"));
+    let text = std::env::temp_dir().join(format!("hoopsnake-program-{}", std::process::id()));
     for workload in workloads() {
+        std::fs::write(&text, (workload.text)()).expect("room for a text");
         let mut runs: Vec<Vec<Run>> = workload.subjects.iter().map(|_| Vec::new()).collect();
         for _ in 0..rounds {
             for (subject, runs) in runs.iter_mut().enumerate() {
-                runs.push(Run::of(&workload, subject));
+                runs.push(Run::of(&workload, subject, &text));
             }
         }
         print(&workload, &runs);
     }
+    std::fs::remove_file(&text).expect("the text written above");
 }
 
 #[derive(Clone, Copy)]
@@ -55,9 +60,10 @@ struct Run {
 }
 
 impl Run {
-    fn of(workload: &Workload, subject: usize) -> Self {
+    fn of(workload: &Workload, subject: usize, text: &Path) -> Self {
         let program = std::env::current_exe().expect("this program's path");
-        let output = Command::new(program).args([workload.name, &subject.to_string()]).output();
+        let mut command = Command::new(program);
+        let output = command.args([workload.name, &subject.to_string()]).arg(text).output();
         let output = output.expect("another process");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8(output.stdout).expect("numbers");
