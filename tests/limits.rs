@@ -3,7 +3,8 @@
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 
 use hoopsnake::{PoolAlloc, heap};
 
@@ -13,7 +14,7 @@ use watched::Watched;
 #[global_allocator]
 static GLOBAL: Watched = Watched;
 
-/// Set in the process that has the limit.
+/// Set in the process that has the limit, to the test that it runs.
 const LIMITED: &str = "HOOPSNAKE_TEST_LIMITED";
 
 fn assert_adds_up() {
@@ -59,19 +60,44 @@ fn exhaust(size: usize) {
     assert_adds_up();
 }
 
+/// Runs a test of this file in a process with little address space.
+fn limited(test: &str) -> Output {
+    let program = std::env::current_exe().unwrap();
+    let command =
+        format!("ulimit -v 700000; exec {} --exact --nocapture {test}", program.display());
+    Command::new("bash").args(["-c", &command]).env(LIMITED, test).output().unwrap()
+}
+
+fn is_limited(test: &str) -> bool {
+    std::env::var_os(LIMITED).is_some_and(|limited| limited == test)
+}
+
 #[test]
-fn refused_memory_is_null_and_the_heap_goes_on() {
-    if std::env::var_os(LIMITED).is_some() {
+fn x15_refused_memory_is_null_and_the_heap_goes_on() {
+    let name = "x15_refused_memory_is_null_and_the_heap_goes_on";
+    if is_limited(name) {
         for size in [8 << 20, 100_000, 20_000, 3000] {
             exhaust(size);
         }
         return;
     }
-    let test = std::env::current_exe().unwrap();
-    let command = format!("ulimit -v 700000; exec {} --exact --nocapture {}", test.display(), NAME);
-    let output = Command::new("bash").args(["-c", &command]).env(LIMITED, "1").output().unwrap();
+    let output = limited(name);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stdout));
 }
 
-const NAME: &str = "refused_memory_is_null_and_the_heap_goes_on";
+/// What asks for memory that cannot fail ends in std's own message, which needs none.
+#[test]
+fn x15_infallible_allocation_ends_with_a_message() {
+    let name = "x15_infallible_allocation_ends_with_a_message";
+    if is_limited(name) {
+        let mut kept = Vec::with_capacity(1_000_000);
+        loop {
+            kept.push(vec![1u8; 3000]);
+        }
+    }
+    let output = limited(name);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
+    assert!(text.contains("memory allocation of 3000 bytes failed"), "{text}");
+}
