@@ -20,7 +20,8 @@ use core::ptr::NonNull;
 /// [`Interned::intern`](Interned::intern) and [`intern`](super::intern()) use the program's interner of a
 /// type, [`Interner::global`]. An interner of one's own keeps its values apart: equal values of two
 /// interners have two handles, which are not equal. It may go before its handles; its memory goes with
-/// the last of both (with none if it has immortal entries). Python has one interner for each interpreter.
+/// the last of both (with none if a value was
+/// [immortalized](Interned::immortalize); nothing is by itself, as `""` is in the program's). Python has one interner for each interpreter.
 ///
 /// Any thread may use it. A new one takes 450 KiB of addresses, of which two pages are touched.
 ///

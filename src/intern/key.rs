@@ -88,18 +88,20 @@ use sealed::{Find, Make};
 
 // Bytes -------------------------------------------------------------------------------------------
 
-/// Finds bytes or makes an entry of them; `immortal` is asked only then.
+/// Finds bytes or makes an entry of them, an immortal one if they are a `single` in the program's
+/// interner: one of the program's own would never go.
 #[inline(always)]
-pub(super) fn make_bytes(
+fn make_bytes<T: ?Sized + Stored>(
     interner: &Interner,
     bytes: &[u8],
-    immortal: impl FnOnce() -> bool,
+    single: impl FnOnce() -> bool,
 ) -> Result<EntryPtr, OutOfMemory> {
     let hash = interner.hash_bytes(bytes);
-    match interner.look_up_bytes(bytes, hash) {
-        Some(entry) => Ok(entry),
-        None => interner.insert_bytes(bytes, hash, immortal()).ok_or(OutOfMemory),
+    if let Some(entry) = interner.look_up_bytes(bytes, hash) {
+        return Ok(entry);
     }
+    let immortal = single() && T::global().is_some_and(|global| core::ptr::eq(global, interner));
+    interner.insert_bytes(bytes, hash, immortal).ok_or(OutOfMemory)
 }
 
 /// Finds bytes.
@@ -110,7 +112,7 @@ fn find_bytes(interner: &Interner, bytes: &[u8]) -> Option<EntryPtr> {
 
 /// Contents that are compared as bytes.
 macro_rules! found_as_bytes {
-    ($($ty:ty, |$contents:ident| $bytes:expr, immortal: $immortal:expr;)*) => {$(
+    ($($ty:ty, |$contents:ident| $bytes:expr, single: $single:expr;)*) => {$(
         impl Find<$ty> for $ty {
             #[inline]
             fn stored_hash(&self, seed: &Seed) -> u64 {
@@ -133,16 +135,16 @@ macro_rules! found_as_bytes {
             #[inline(always)]
             unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
                 let $contents = self;
-                make_bytes(interner, $bytes, || $immortal)
+                make_bytes::<$ty>(interner, $bytes, || $single)
             }
         }
     )*};
 }
 
 found_as_bytes! {
-    str, |text| text.as_bytes(), immortal: is_single(text);
-    OsStr, |text| text.as_encoded_bytes(), immortal: text.is_empty();
-    CStr, |text| text.to_bytes_with_nul(), immortal: text.is_empty();
+    str, |text| text.as_bytes(), single: is_single(text);
+    OsStr, |text| text.as_encoded_bytes(), single: text.is_empty();
+    CStr, |text| text.to_bytes_with_nul(), single: text.is_empty();
 }
 
 /// Whether a text is one that Python keeps as a single object: empty, or one latin-1 character.
@@ -229,7 +231,7 @@ unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
     own: impl FnOnce(S) -> Vec<T>,
 ) -> Result<EntryPtr, OutOfMemory> {
     if let Some(bytes) = as_bytes(slice.borrow()) {
-        return make_bytes(interner, bytes, || bytes.len() <= 1);
+        return make_bytes::<[u8]>(interner, bytes, || bytes.len() <= 1);
     }
     let is = |slice: &[T], entry| {
         // SAFETY: compared while a count is held; of such slices by the caller's promise.
