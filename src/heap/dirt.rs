@@ -23,7 +23,7 @@ const SPARSE_BYTES: usize = GRANULE - SPARSE as usize * PAGE;
 const LOOKED_AT: usize = 8;
 
 /// Given back at once, so that there are fewer and longer calls.
-const BATCH: usize = 256 << 10;
+const BATCH: usize = 512 << 10;
 
 /// Free memory that was touched; behind the arena lock.
 #[derive(Debug)]

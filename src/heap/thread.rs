@@ -27,6 +27,7 @@ use super::registry::Registry;
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::word::Pushed;
 use crate::base::config::GRANULE;
+use crate::os;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Slots of leaf objects begin here.
@@ -42,6 +43,9 @@ const _: () = assert!(LARGE_SLOT <= u8::MAX as usize);
 
 /// Full raw pools that a heap keeps per slot.
 const KEPT_FULL: usize = 4;
+
+/// Pools taken in a row after which a slot counts as growing.
+const GROWING: u8 = 4;
 
 /// Granules of a pool of blocks larger than `SMALL_MAX`.
 const MEDIUM_SPAN: usize = 8;
@@ -60,6 +64,8 @@ pub(crate) struct ThreadHeap {
     pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
     /// Per raw slot: held pools with fewer free blocks than the relist threshold.
     pub(super) brimful: [Cell<Option<Held>>; CLASSES],
+    /// Per slot: pools taken from arenas since one became empty.
+    pub(super) grown: [Cell<u8>; SLOTS],
     /// Object pools that are full, and those of large objects.
     pub(super) full_objects: Cell<Option<Held>>,
     /// Whether everything is checked: see `check.rs`.
@@ -98,6 +104,7 @@ impl ThreadHeap {
             pools: [const { Cell::new(None) }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
             brimful: [const { Cell::new(None) }; CLASSES],
+            grown: [const { Cell::new(0) }; SLOTS],
             full_objects: Cell::new(None),
             checked: Cell::new(false),
             objects: super::object_pool::ObjectState::new(),
@@ -369,9 +376,21 @@ impl ThreadHeap {
         let (shape, span) = shape_of(slot);
         let owner = self.mark();
         let fresh = arena::lock().take_pool(span, shape, owner)?;
-        poison::on_new_pool(fresh.held.pool().start(), span * GRANULE);
+        let start = fresh.held.pool().start();
+        poison::on_new_pool(start, span * GRANULE);
+        if fresh.zero && span == 1 && self.is_growing(slot) {
+            // SAFETY: the pool's memory is committed.
+            unsafe { os::populate(start, GRANULE) };
+        }
         fresh.held.link_first(&self.pools[slot]);
         Some(())
+    }
+
+    /// Whether a slot takes pool after pool, so that the next will be used to its end; counts this one.
+    fn is_growing(&self, slot: usize) -> bool {
+        let grown = &self.grown[slot];
+        grown.set(grown.get().saturating_add(1));
+        grown.get() > GROWING
     }
 
     /// The event counter of a pool of this heap ran out.
@@ -399,6 +418,7 @@ impl ThreadHeap {
         } else if list.get() != Some(held) && !(slot >= CLASSES && self.objects.keeps(held)) {
             held.unlink(list);
             release(held);
+            self.grown[slot].set(0);
         }
         // An empty current pool stays: the next block of its class comes from it, warm.
     }

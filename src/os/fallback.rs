@@ -40,6 +40,12 @@ pub(crate) unsafe fn commit(_start: NonNull<u8>, _len: usize) -> bool {
 /// See the module.
 pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
 
+/// Not available.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
+
 /// Fills with zeroes; the memory stays.
 ///
 /// # Safety

@@ -5,6 +5,7 @@
 //! | [`reserve`] | address space without memory | `mmap(PROT_NONE)` | the System allocator |
 //! | [`show`] | readable, zero, without memory | `mprotect` | nothing |
 //! | [`commit`] | readable and writable, zero | `mprotect` | nothing |
+//! | [`populate`] | memory at once, a hint | `madvise(POPULATE_WRITE)` on Linux | nothing |
 //! | [`purge`] | memory back, addresses stay, zero | `madvise(DONTNEED)` | a fill with zeroes |
 //! | [`release`] | addresses back | `munmap` | the System allocator |
 //! | [`map`] | reserve and commit at once | `mmap` | the System allocator, zeroed |
@@ -31,7 +32,7 @@ use fallback as imp;
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
-pub(crate) use imp::{prefer_huge_pages, purge, release, show, unmap};
+pub(crate) use imp::{populate, prefer_huge_pages, purge, release, show, unmap};
 
 #[cfg(not(test))]
 pub(crate) use imp::{commit, map, remap, reserve};

@@ -70,6 +70,12 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
 /// See the module.
 pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
 
+/// Not available.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
+
 /// Gives the memory of committed pages back; they stay accessible and read as zero.
 ///
 /// # Safety
