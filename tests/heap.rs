@@ -293,3 +293,20 @@ fn x13_stress_against_the_contents() {
     }
     h15_statistics_add_up();
 }
+
+/// Large blocks over what were pools: nothing of the poison of their free blocks is left (`.ci/san`).
+#[test]
+fn h06_large_blocks_grow_over_what_were_pools() {
+    let mut large = vec![1_u8; 100 << 10];
+    let mut small: Vec<Box<[u8; 56]>> = Vec::new();
+    for _ in 0..40_000 {
+        small.push(Box::new([2; 56]));
+    }
+    drop(small);
+    hoopsnake::heap::trim();
+    for size in [300 << 10, 2 << 20, 9 << 20, 40 << 20] {
+        large.resize(size, 3);
+        assert!(large[100 << 10..].iter().all(|&byte| byte == 3));
+    }
+    assert!(large[..100 << 10].iter().all(|&byte| byte == 1));
+}

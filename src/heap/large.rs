@@ -20,7 +20,9 @@ pub(super) fn is_huge(size: usize, align: usize) -> bool {
 /// A block of `size` bytes, and whether it is known to be zero; `zero` asks for that.
 pub(crate) fn alloc(size: usize, align: usize, zero: bool) -> Option<(NonNull<u8>, bool)> {
     if is_huge(size, align) {
-        return arena::lock().take_huge(size, align, zero);
+        let huge = arena::lock().take_huge(size, align, zero)?;
+        poison::on_new_pool(huge.0, size);
+        return Some(huge);
     }
     let span = size.div_ceil(GRANULE);
     let block_size = span * GRANULE;
@@ -68,7 +70,9 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             let mut arenas = arena::lock();
             arenas.check_huge(place, layout);
             // SAFETY: the caller's huge block.
-            unsafe { arenas.resize_huge(place, new, align) }
+            let place = unsafe { arenas.resize_huge(place, new, align) }?;
+            poison::on_new_pool(place, new);
+            Some(place)
         }
         (false, false) => {
             let span = new.div_ceil(GRANULE);
@@ -80,7 +84,8 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
                 let held = unsafe { pool.assume_held() };
                 arena::lock().resize_run(held, span)
             };
-            fits.then_some(place)
+            // What a run grows over was pools.
+            fits.then(|| poison::on_new_pool(place, span * GRANULE)).map(|()| place)
         }
         _ => None,
     }
