@@ -3,7 +3,8 @@
 //! Tried, one at a time in `src/intern/entry.rs`; each makes a model here fail:
 //! - orderings made Relaxed: `publish`, `try_increment`, `decrement`, the loads after the last
 //!   decrement and of immortals;
-//! - rules: a count taken from zero; a last drop that is not noticed.
+//! - rules: a count taken from zero; a last drop, or that of a watched entry, that is not noticed; a
+//!   watcher who stores the word.
 #![cfg(loom)]
 
 use hoopsnake::model::intern_entry::Header;

@@ -1,13 +1,15 @@
 //! Look-ups against insertion, last drops, growth, shrinking, the keyed switch and used-again blocks.
 //!
 //! Tried, one at a time in `src/intern/table.rs`; each makes a model here fail:
-//! - orderings made Relaxed: slots loaded by a reader, stored by `put`, stored by `take_out`; the
-//!   view loaded, stored; `changes` loaded, stored;
-//! - rules: contents compared before they are counted; counted first under the lock, and given back
-//!   there (a deadlock); a distance that a moved entry keeps; no second probe under the lock; a block freed before its slot is removed; a
-//!   gap left open; the table that was left not cleared; home slots of a keyed table by the plain
-//!   hash; insertions, moved entries or moves to another table not counted as changes; a value
-//!   inserted whatever changed.
+//! - orderings made Relaxed: slots loaded by a reader (the first and those behind), stored by `put_at`,
+//!   stored by `take_out`; the view loaded, stored; `changes` loaded, stored;
+//! - rules of the design, by their numbers: 1, no second probe under the lock, the table that was left
+//!   not cleared; 2, contents compared before they are counted; 2 again, blocks that two interners share
+//!   (a model below shows that); 4, a block freed before its slot is removed; 5, counted first under
+//!   the lock, and given back there (a deadlock); 6, insertions, moved entries, moves to another table
+//!   not counted as changes, a value inserted whatever changed; 8, a miss of `get` not confirmed under
+//!   the lock; 9, a keyed table placed by the plain hash, or probed so. (3 is of pages, and checked by
+//!   `blocks.rs`; 7 is a bound of types.) And: a distance that a moved entry keeps, a gap left open.
 #![cfg(loom)]
 
 use hoopsnake::model::intern_entry::Header;

@@ -65,6 +65,7 @@
 mod entry;
 #[cfg(not(loom))]
 mod lifetime;
+mod slot;
 #[cfg(not(loom))]
 mod table;
 

@@ -39,20 +39,13 @@
 //! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.
 
 use super::entry::Header;
+use super::slot::{ADDRESS, BELOW_TAG, DISTANCE, EMPTY, at_distance, tag_of};
+pub use super::slot::{Entry, Table};
 use crate::base::bits::prefetch;
 use crate::sync::RawMutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use alloc::vec::Vec;
 
-const EMPTY: u64 = 0;
-/// The bits of a slot that are an address and a distance.
-const BELOW_TAG: u64 = (1 << 48) - 1;
-/// The bits of a slot that say how far from home it is; all of them: so far or farther.
-const DISTANCE: u64 = 7;
-/// The bits of a slot that are an address.
-const ADDRESS: u64 = BELOW_TAG & !DISTANCE;
-/// The lowest tag bit is always set, so that an empty slot matches no tag.
-const TAG_MARK: u64 = 1 << 48;
 /// log2 of the smallest table.
 pub const MIN_LOG2: u32 = if cfg!(loom) { 1 } else { 4 };
 /// Entries of the wanted tag that one probe may meet in vain before the shard counts as flooded.
@@ -63,51 +56,6 @@ const PROBES: usize = 512;
 /// How many slots a move to another table looks ahead.
 const AHEAD: usize = 12;
 
-/// One entry, as tables store it: its address, a multiple of 8 below 2^48.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry(pub u64);
-
-/// One table: where its slots are, how many, and whether it is keyed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table(usize);
-
-impl Table {
-    /// What the base of a table is a multiple of.
-    pub const ALIGN: usize = 64;
-    const LOG2: usize = 31;
-    const KEYED: usize = 32;
-
-    /// The table of `1 << log2` slots at `base`.
-    pub fn new(base: usize, log2: u32, keyed: bool) -> Self {
-        debug_assert!(base.is_multiple_of(Self::ALIGN) && log2 < 32, "{base:#x} {log2}");
-        Self(base | log2 as usize | if keyed { Self::KEYED } else { 0 })
-    }
-
-    /// Where its slots are.
-    #[inline(always)]
-    pub fn base(self) -> usize {
-        self.0 & !(Self::ALIGN - 1)
-    }
-
-    /// log2 of its length.
-    #[inline(always)]
-    pub fn log2(self) -> u32 {
-        (self.0 & Self::LOG2) as u32
-    }
-
-    /// How many slots it has.
-    #[inline(always)]
-    pub fn length(self) -> usize {
-        1 << self.log2()
-    }
-
-    /// Whether home slots come from the keyed hash.
-    #[inline(always)]
-    pub fn is_keyed(self) -> bool {
-        self.0 & Self::KEYED != 0
-    }
-}
-
 /// What readers see of a shard: its current table.
 #[derive(Debug)]
 pub struct View(AtomicUsize);
@@ -115,18 +63,18 @@ pub struct View(AtomicUsize);
 impl View {
     /// A view of `table`.
     pub fn new(table: Table) -> Self {
-        Self(AtomicUsize::new(table.0))
+        Self(AtomicUsize::new(table.word()))
     }
 
     /// The current table, or one that was current.
     #[inline(always)]
     pub(super) fn acquire(&self) -> Table {
-        Table(self.0.load(Ordering::Acquire))
+        Table::from_word(self.0.load(Ordering::Acquire))
     }
 
     /// The current table; the caller holds the shard's lock.
     fn current(&self) -> Table {
-        Table(self.0.load(Ordering::Relaxed))
+        Table::from_word(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -247,11 +195,6 @@ pub trait Space {
     fn give_back(&self, entry: Entry);
 }
 
-#[inline(always)]
-fn tag_of(place: u64) -> u64 {
-    ((place << 16) & !BELOW_TAG) | TAG_MARK
-}
-
 /// What chooses home slot and tag of what is sought.
 #[inline(always)]
 fn place_of_sought(table: Table, hash: u64, keyed: impl FnOnce() -> u64) -> u64 {
@@ -263,11 +206,6 @@ fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
     // SAFETY: the entry is in the table or the caller's, and the lock of its shard is held.
     let hash = unsafe { space.header(entry).hash() };
     if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
-}
-
-/// A slot at a distance from its home.
-fn at_distance(slot: u64, distance: usize) -> u64 {
-    (slot & !DISTANCE) | (distance as u64).min(DISTANCE)
 }
 
 /// The entries of one tag, from a home slot on to the first empty one.
@@ -381,7 +319,7 @@ pub fn look_up_or_insert<S: Space>(
     let mut writer = space.shard(hash).writer.lock();
     match probe_locked(space, hash, keyed, matches) {
         Ok(found) => Some(found),
-        Err(flooded) => insert(space, &mut writer, hash, flooded, immortal, make),
+        Err(vacancy) => insert(space, &mut writer, hash, Some(vacancy), immortal, make),
     }
 }
 
@@ -396,16 +334,26 @@ pub fn look_up_locked<S: Space>(
     probe_locked(space, hash, keyed, matches).ok()
 }
 
-/// Compares first, then counts; a dying entry is none. The error: whether the shard is flooded.
+/// Where a probe under the lock ended in vain.
+struct Vacancy {
+    table: Table,
+    place: u64,
+    distance: usize,
+    /// Whether what it met on the way is too much.
+    flooded: bool,
+}
+
+/// Compares first, then counts; a dying entry is none. The error: where one can be made.
 #[inline]
 fn probe_locked<S: Space>(
     space: &S,
     hash: u64,
     keyed: impl Fn() -> u64,
     matches: impl Fn(Entry) -> bool,
-) -> Result<Entry, bool> {
+) -> Result<Entry, Vacancy> {
     let table = space.view(hash).current();
-    let mut probe = Probe::new(space, table, place_of_sought(table, hash, keyed));
+    let place = place_of_sought(table, hash, keyed);
+    let mut probe = Probe::new(space, table, place);
     let mut twins = 0;
     while let Some(entry) = probe.next(Ordering::Relaxed) {
         if matches(entry) && space.header(entry).count.try_increment() {
@@ -413,7 +361,8 @@ fn probe_locked<S: Space>(
         }
         twins += 1;
     }
-    Err(twins > TWINS || probe.steps > PROBES)
+    let distance = probe.steps;
+    Err(Vacancy { table, place, distance, flooded: twins > TWINS || distance > PROBES })
 }
 
 /// Why nothing was inserted.
@@ -441,7 +390,7 @@ pub fn insert_unless_changed<S: Space>(
     if shard.changes.load(Ordering::Relaxed) != seen {
         return Err(Refused::Changed);
     }
-    insert(space, &mut writer, hash, false, immortal, make).ok_or(Refused::NoMemory)
+    insert(space, &mut writer, hash, None, immortal, make).ok_or(Refused::NoMemory)
 }
 
 /// Whether nothing was inserted or moved in the shard of `hash` since the number `seen` was read.
@@ -455,10 +404,11 @@ fn insert<S: Space>(
     space: &S,
     writer: &mut Writer<S::Blocks>,
     hash: u64,
-    flooded: bool,
+    vacancy: Option<Vacancy>,
     immortal: bool,
     make: impl FnOnce(&mut S::Blocks) -> Option<Entry>,
 ) -> Option<Entry> {
+    let flooded = vacancy.as_ref().is_some_and(|vacancy| vacancy.flooded);
     if !make_room(space, writer, hash, flooded) {
         return None;
     }
@@ -466,7 +416,12 @@ fn insert<S: Space>(
     debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
     let table = space.view(hash).current();
     space.header(entry).count.publish(immortal);
-    put(space, table, entry);
+    match vacancy {
+        Some(seen) if seen.table == table => {
+            put_at(space, table, seen.place, seen.distance, entry);
+        }
+        _ => put(space, table, entry),
+    }
     writer.live += 1;
     writer.immortal += usize::from(immortal);
     space.shard(hash).changed(writer);
@@ -511,7 +466,7 @@ fn move_to<S: Space>(
             put(space, new, Entry(slot & ADDRESS));
         }
     }
-    view.0.store(new.0, Ordering::Release);
+    view.0.store(new.word(), Ordering::Release);
     space.shard(hash).changed(writer);
     space.clear(old);
     true
@@ -522,12 +477,19 @@ fn put<S: Space>(space: &S, table: Table, entry: Entry) {
     let place = place_of(space, table, entry);
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let (mut at, mut distance) = (place as usize & mask, 0);
-    while slots[at].load(Ordering::Relaxed) != EMPTY {
-        at = (at + 1) & mask;
+    let mut distance = 0;
+    while slots[(place as usize).wrapping_add(distance) & mask].load(Ordering::Relaxed) != EMPTY {
         distance += 1;
     }
-    slots[at].store(at_distance(entry.0 | tag_of(place), distance), Ordering::Release);
+    put_at(space, table, place, distance, entry);
+}
+
+/// Stores an entry in an empty slot so far from its home. The lock is held.
+fn put_at<S: Space>(space: &S, table: Table, place: u64, distance: usize, entry: Entry) {
+    let slots = space.slots(table);
+    let slot = &slots[(place as usize).wrapping_add(distance) & (slots.len() - 1)];
+    debug_assert_eq!(slot.load(Ordering::Relaxed), EMPTY, "{place:x} {distance} is taken");
+    slot.store(at_distance(entry.0 | tag_of(place), distance), Ordering::Release);
 }
 
 /// Removes a dead entry from its shard's table. Its block stays the caller's, until [`free`].
@@ -712,7 +674,7 @@ pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
             continue;
         }
         let place = place_of(space, table, Entry(slot & ADDRESS));
-        assert_eq!(slot & !BELOW_TAG | TAG_MARK, tag_of(place), "the tag in slot {at}");
+        assert_eq!(slot & !BELOW_TAG, tag_of(place), "the tag in slot {at}");
         let home = place as usize & (slots.len() - 1);
         let distance = at.wrapping_sub(home) & (slots.len() - 1);
         assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
