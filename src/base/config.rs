@@ -21,8 +21,9 @@ pub(crate) const GROUPS: usize = 24;
 /// Bytes of a group of side metadata.
 pub(crate) const GROUP: usize = 64;
 
-/// Bytes of a granule's trial counters: one `u32` for each block that has side metadata.
-pub(crate) const COUNTERS: usize = GROUPS * 64 * 4;
+/// Bytes of a granule's trial counters: one `u32` for each block that has side metadata; whole pages, so that
+/// they go back to the system granule by granule.
+pub(crate) const COUNTERS: usize = (GROUPS * 64 * 4).next_multiple_of(PAGE);
 
 /// Bytes of an arena's record.
 pub(crate) const ARENA_RECORD: usize = 128;

@@ -17,6 +17,9 @@ use crate::object::trace::Tracer;
 const SCANNED: u8 = 1 << 3;
 /// The mark of pools whose candidates are in the list of visited objects.
 const WALKED: u8 = 1 << 4;
+/// Counters of that many pools are kept between runs over what is not young: half a MiB.
+const KEPT: usize = 64;
+
 /// Either mark.
 pub(super) const IN_RUN: u8 = SCANNED | WALKED;
 
@@ -382,8 +385,10 @@ impl Drop for Trying<'_> {
     fn drop(&mut self) {
         let candidates = self.candidates;
         candidates.stack.borrow_mut().clear();
+        // Those of pools that the next young runs will not look at are not kept.
+        let keep = candidates.generation == Generation::Young || candidates.pools.len() <= KEPT;
         for &pool in &candidates.pools {
-            pool.clear_counters();
+            if keep { pool.clear_counters() } else { pool.purge_counters() }
         }
         for &object in &candidates.visited {
             Side::with_counter(pool_of(object), object).1.set(0);

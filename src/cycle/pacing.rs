@@ -19,7 +19,7 @@ const GROWTH_MAX: usize = 400;
 /// Full runs are not worth it for fewer objects than this.
 const FULL_MIN: usize = 100_000;
 /// Visits by the walk for each 64 new objects: at first, and its bounds.
-const WALK: usize = 8;
+const WALK: usize = 2;
 const WALK_MIN: usize = 2;
 const WALK_MAX: usize = 256;
 /// Visits of one walk, about: longer ones are done in parts, between young runs.
@@ -296,8 +296,8 @@ mod tests {
             run(&mut pacing, Generation::Young, counts);
             pacing.visits()
         };
-        assert_eq!(walk(1000, 100), YOUNG / 8);
-        assert_eq!(walk(1000, 300), YOUNG / 2);
+        assert_eq!(walk(1000, 100), YOUNG / 32);
+        assert_eq!(walk(1000, 300), YOUNG / 8);
         assert_eq!((0..9).map(|_| walk(1000, 0)).last(), Some(YOUNG / 32));
     }
 

@@ -27,6 +27,7 @@ use super::reservation::{counters_of, groups_of};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
 use crate::base::config::{COUNTERS, GRANULE, GROUP, GROUPS};
+use crate::os;
 use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
@@ -41,7 +42,7 @@ pub(crate) struct Group {
 pub(crate) const MAX_TRACED: usize = GROUPS * 64;
 
 const _: () = assert!(size_of::<Group>() == GROUP);
-const _: () = assert!(COUNTERS == MAX_TRACED * size_of::<u32>());
+const _: () = assert!(COUNTERS >= MAX_TRACED * size_of::<u32>());
 
 /// The mark of pools of objects with edges. The other bits are the layer's above, but for [`DIRTY`].
 const TRACED: u8 = 1;
@@ -616,6 +617,13 @@ impl ObjectPool {
     pub(crate) fn clear_counters(self) {
         // SAFETY: the pool has that many counters, and nobody holds a reference across this call.
         unsafe { self.first_counter().write_bytes(0, self.carved()) }
+    }
+
+    /// The same, and their memory goes back to the system.
+    pub(crate) fn purge_counters(self) {
+        // SAFETY: the counters of a granule are whole pages of committed metadata, and only its holder, this
+        // thread, uses them; it holds no reference across this call.
+        unsafe { os::purge(self.first_counter().cast(), COUNTERS) }
     }
 
     #[inline(always)]

@@ -329,7 +329,7 @@ mod tests {
     fn metadata_are_a_small_part_of_the_reservation() {
         for length in [MIN_RESERVATION, 1 << 30, RESERVATION] {
             let meta = meta_slots(length);
-            assert!(meta >= 1 && meta * 7 < length / ARENA, "{meta} of {}", length / ARENA);
+            assert!(meta >= 1 && meta * 5 < length / ARENA, "{meta} of {}", length / ARENA);
         }
     }
 
