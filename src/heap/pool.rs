@@ -92,9 +92,11 @@ pub(crate) struct Pool {
     pub(super) object: ObjectFields,
 }
 
-/// Blocks of a pool with which its lists are long enough, and the bytes that they may take.
-const HOT_BLOCKS: usize = 32;
-const HOT_BYTES: usize = 2 * PAGE;
+/// Blocks of a pool with which its lists are long enough, and the sizes for which that is worthwhile:
+/// smaller ones have as many in a page, and more of the larger ones would leave the cache (growing
+/// vectors, which run through all sizes, are the first to notice).
+const HOT_BLOCKS: usize = 48;
+const HOT_SIZES: core::ops::RangeInclusive<usize> = 129..=256;
 
 /// Live blocks of a pool that has become sparse.
 pub(super) const SPARSE: u32 = 4;
@@ -589,13 +591,13 @@ impl Held {
     }
 
     /// Whether the pool runs through the same few blocks again and again: a longer list makes that
-    /// cheaper. Not for large blocks, which would leave the cache.
+    /// cheaper.
     #[inline]
     pub(crate) fn is_hot(self) -> bool {
         let pool = self.pool();
         pool.carved() < HOT_BLOCKS
+            && HOT_SIZES.contains(&pool.block_size())
             && pool.live() == 0
-            && pool.block_size() * HOT_BLOCKS <= HOT_BYTES
             && self.can_carve()
     }
 
