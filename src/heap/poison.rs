@@ -123,9 +123,12 @@ mod imp {
         poison(place, 8, pool.block_size());
     }
 
-    /// An object's block comes back; link and count word are its first two words.
+    /// An object's block comes back. Its link and its count word are its first two words, unless its
+    /// value is more aligned: then the count word is where it was, right before the value.
     pub(crate) fn on_free_object(place: NonNull<u8>, pool: PoolRef) {
-        poison(place, 16, pool.block_size());
+        let count = (1 << pool.fields().value_shift.get()) - 8;
+        poison(place, 16, count);
+        poison(place, (count + 8).max(16), pool.block_size());
     }
 
     /// A granule becomes a pool.
