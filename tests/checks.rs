@@ -4,7 +4,7 @@
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one mistake")]
 
-use std::alloc::{GlobalAlloc, Layout, System, alloc, dealloc, realloc};
+use std::alloc::{self, GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
@@ -22,6 +22,29 @@ static GLOBAL: Watched = Watched;
 
 /// Set in the process that makes the mistake: which checks it has.
 const CHILD: &str = "HOOPSNAKE_TEST_CHECKS";
+
+/// `alloc`, of which the optimizer does not know what it is: it would leave out a block that is only freed.
+///
+/// # Safety
+/// As the real one.
+unsafe fn alloc(layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's.
+    black_box(unsafe { alloc::alloc(layout) })
+}
+
+/// # Safety
+/// None: it is called with what is wrong.
+unsafe fn dealloc(place: *mut u8, layout: Layout) {
+    // SAFETY: wrong on purpose.
+    unsafe { alloc::dealloc(black_box(place), layout) }
+}
+
+/// # Safety
+/// None: it is called with what is wrong.
+unsafe fn realloc(place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    // SAFETY: wrong on purpose.
+    black_box(unsafe { alloc::realloc(black_box(place), layout, size) })
+}
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
