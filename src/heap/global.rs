@@ -76,10 +76,12 @@ fn alloc_other(layout: Layout) -> Option<NonNull<u8>> {
 #[inline(always)]
 unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
     if is_small(layout) {
+        // First of all: where the thread-local is behind a call, little has to be kept across it.
+        let heap = ThreadHeap::current();
         // SAFETY: a live block lies in an arena.
         let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
         // SAFETY: the caller's block; a small pool has one record.
-        return unsafe { ThreadHeap::free(pool, place, layout) };
+        return unsafe { heap.free(pool, place, layout) };
     }
     // SAFETY: the caller's.
     unsafe { dealloc_other(place, layout) }
@@ -96,7 +98,7 @@ unsafe fn dealloc_other(place: NonNull<u8>, layout: Layout) {
     // SAFETY: a live block lies in an arena.
     let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
     // SAFETY: the caller's block, and its pool's first record.
-    unsafe { ThreadHeap::free(pool, place, layout) }
+    unsafe { ThreadHeap::current().free(pool, place, layout) }
 }
 
 fn alloc_zeroed(layout: Layout) -> Option<NonNull<u8>> {
@@ -196,6 +198,7 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
     Some(moved)
 }
 
+#[inline(always)]
 fn or_null(block: Option<NonNull<u8>>) -> *mut u8 {
     block.map_or(ptr::null_mut(), NonNull::as_ptr)
 }

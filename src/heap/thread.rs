@@ -183,15 +183,14 @@ impl ThreadHeap {
         Some(block)
     }
 
-    /// Frees a block of the allocator.
+    /// Frees a block of the allocator, on the thread of this heap.
     ///
     /// # Safety
     /// `place` is the start of a live raw block of a small or medium class, and the caller's.
     /// For medium classes `pool` is the pool's first record.
     #[inline(always)]
-    pub(crate) unsafe fn free(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
-        let heap = ThreadHeap::current();
-        if pool.owner() != heap.id() {
+    pub(crate) unsafe fn free(&self, pool: PoolRef, place: NonNull<u8>, layout: Layout) {
+        if pool.owner() != self.id() {
             // SAFETY: the caller's.
             return unsafe { free_remote(pool, place, layout) };
         }
@@ -202,7 +201,7 @@ impl ThreadHeap {
         let held = unsafe { pool.assume_held() };
         // SAFETY: the block is live, and the pool's.
         if unsafe { held.free(block) } {
-            heap.event_of_free(held, place, layout);
+            self.event_of_free(held, place, layout);
         }
     }
 
