@@ -152,13 +152,17 @@ fn twenty_rounds_do_not_grow() {
 fn a_thread_that_only_frees_keeps_nothing() {
     alone("a_thread_that_only_frees_keeps_nothing", || {
         let seconds = std::env::var("HOOPSNAKE_SOAK_SECONDS").map_or(2, |n| n.parse().unwrap());
-        let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u64; 8]>>>(16);
+        const WAITING: usize = 16;
+        const BATCH: usize = 10_000;
+        let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u64; 8]>>>(WAITING);
         let consumer = std::thread::spawn(move || receive.into_iter().for_each(drop));
         let round = || {
-            let batch = (0..10_000).map(|n| Box::new([n; 8])).collect();
+            let batch = (0..BATCH as u64).map(|n| Box::new([n; 8])).collect();
             send.send(batch).unwrap();
         };
-        (0..100).for_each(|_| round());
+        // Blocks and vectors on their way: those that wait, one being made, one being freed. How many there
+        // are at a moment depends on which thread is ahead.
+        let under_way = ((WAITING + 2) * BATCH * (64 + 8)) as f64 / f64::from(1 << 20);
         let (start, until) = (resident(), Instant::now() + Duration::from_secs(seconds));
         let mut most = start;
         while Instant::now() < until {
@@ -167,8 +171,8 @@ fn a_thread_that_only_frees_keeps_nothing() {
         }
         drop(send);
         consumer.join().unwrap();
-        println!("after the first batches {start:.1} MiB, at most {most:.1}");
-        assert!(most <= start + 8.0, "{start} MiB, then {most}");
+        println!("{start:.1} MiB, at most {most:.1}, with up to {under_way:.1} under way");
+        assert!(most <= start + under_way + 4.0, "{start} MiB, then {most}");
     });
 }
 
