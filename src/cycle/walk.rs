@@ -218,6 +218,10 @@ impl Walk<'_> {
     fn take(&mut self, object: ObjectRef) -> bool {
         let pool = pool_of(object);
         let (side, counter) = Side::with_counter(pool, object);
+        let Some(unexplained) = counter.get().checked_sub(1) else {
+            // A seed that there was no memory to remember.
+            return false;
+        };
         if side.has(Word::Skipped) || object.header().is_tried() {
             return false;
         }
@@ -225,7 +229,7 @@ impl Walk<'_> {
             return false;
         }
         side.set(Word::Skipped);
-        match counter.get() - 1 {
+        match unexplained {
             0 => self.patience = PATIENCE,
             _ => self.open += 1,
         }

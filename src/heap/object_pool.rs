@@ -220,22 +220,22 @@ impl ObjectHeap {
     /// Frees a block, by the address of its count word.
     ///
     /// # Safety
-    /// The block came from [`alloc`](Self::alloc) on this thread, nothing of it is used any more, its
-    /// count word reads 0 and the side bits that its user set are clear.
+    /// The block came from [`alloc`](Self::alloc) on this thread, for a class that is `traced` or not, nothing
+    /// of it is used any more, its count word reads 0 and the side bits that its user set are clear.
     #[inline(always)]
-    pub(crate) unsafe fn free(header: NonNull<u64>) {
+    pub(crate) unsafe fn free(header: NonNull<u64>, traced: bool) {
         // SAFETY: objects lie in arenas.
         let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
         let value_offset = 1usize << pool.fields().value_shift.get();
         let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
         // SAFETY: the caller's; the distance is that of the pool's blocks.
-        unsafe { free_in(pool, header, distance, pool.slot() >= TRACED_SLOTS) }
+        unsafe { free_in(pool, header, distance, traced) }
     }
 
     /// [`free`](Self::free) for a block whose class is known.
     ///
     /// # Safety
-    /// As there; the object is `traced` or not, and its value's alignment is `align`.
+    /// As there; the value's alignment is `align`.
     #[inline(always)]
     pub(crate) unsafe fn free_known(header: NonNull<u64>, traced: bool, align: usize) {
         // SAFETY: objects lie in arenas.
@@ -290,7 +290,7 @@ impl ObjectHeap {
 
     /// Lists a traced pool among those that blocks were handed out of, if it is this thread's.
     pub(crate) fn note_recent(&self, pool: ObjectPool) {
-        if ptr::eq(pool.0.owner(), &raw const self.0) {
+        if self.0.holds(pool.0) {
             self.0.objects.note_recent(pool.0);
         }
     }
@@ -329,8 +329,7 @@ impl ObjectHeap {
         // SAFETY: it was in an arena, and those stay.
         let record = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
         let pool = ObjectPool(record);
-        let own = ptr::eq(record.owner(), &raw const self.0);
-        if !own || record.kind() != Kind::Object || !pool.is_traced() {
+        if !self.0.holds(record) || record.kind() != Kind::Object || !pool.is_traced() {
             return None;
         }
         let index = pool.index_of(header);

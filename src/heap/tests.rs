@@ -269,7 +269,7 @@ fn pools_of_large_objects_come_and_go() {
         let kept = heap().alloc(small).unwrap();
         let free = |header| {
             // SAFETY: the block was just allocated, its word is 0 and no bit was set.
-            unsafe { ObjectHeap::free(header) }
+            unsafe { ObjectHeap::free(header, true) }
         };
         let recent = || {
             let mut count = 0;

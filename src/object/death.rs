@@ -9,12 +9,12 @@
 //! run) and the flag of members, so that nothing here depends on the collector.
 //!
 
-use crate::heap::object_pool::{ObjectHeap, ObjectPool};
+use crate::heap::object_pool::ObjectHeap;
 
 use super::ObjectRef;
 use super::deferred::{self, Nested, Payload};
-use super::header::Dropped;
-use super::side::{Side, Word};
+use super::header::{Dropped, TRACED};
+use super::side::{self, Side, Word};
 
 /// The last handle of a traced object is gone.
 ///
@@ -69,9 +69,7 @@ unsafe fn finalize_the_dead(object: ObjectRef, panic: &mut Option<Payload>) -> b
     unsafe { call_finalizer(object, panic) };
     if !header.decrement() || header.settle() == Dropped::Lives {
         if !header.is_aged() {
-            // Young again, perhaps in a pool that no run expects that of.
-            // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-            ObjectHeap::current().note_recent(unsafe { ObjectPool::of(object.address()) });
+            side::note_young(object);
         }
         return true;
     }
@@ -155,7 +153,8 @@ pub(crate) fn release(object: ObjectRef) {
 /// Gives a block back that nobody points to.
 #[inline(always)]
 pub(crate) fn free(object: ObjectRef) {
+    let traced = object.header().word() & TRACED != 0;
     object.header().set_word(0);
     // SAFETY: both counts were 0, and the bits were cleared when the object left the living.
-    unsafe { ObjectHeap::free(object.address()) }
+    unsafe { ObjectHeap::free(object.address(), traced) }
 }

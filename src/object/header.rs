@@ -259,11 +259,12 @@ impl Header {
         word & STRONG != 0 && word & (TRACED | AGED | DROPPED | DEAD) == TRACED
     }
 
-    /// Whether the object is alive, be it in the garbage of a run.
+    /// Whether the object is traced and alive, be it in the garbage of a run. Leaves, too, may lie in pools of
+    /// traced objects: large ones, and those of more alignment.
     #[inline(always)]
     pub(crate) fn is_whole(&self) -> bool {
         let word = self.0.get();
-        word & STRONG != 0 && word & DROPPED == 0
+        word & STRONG != 0 && word & (TRACED | DROPPED) == TRACED
     }
 
     /// The object's age is in its side bits from here on.

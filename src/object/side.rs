@@ -3,7 +3,7 @@
 
 use core::cell::Cell;
 
-use crate::heap::object_pool::{Group, ObjectPool};
+use crate::heap::object_pool::{Group, ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
 use super::erased::prefetch;
@@ -114,4 +114,12 @@ impl Side {
             self.take(word);
         }
     }
+}
+
+/// A traced object is young though its block was handed out long ago: runs have looked at its pool since, and
+/// do not expect that of it.
+pub(crate) fn note_young(object: ObjectRef) {
+    // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+    let pool = unsafe { ObjectPool::of(object.address()) };
+    ObjectHeap::current().note_recent(pool);
 }

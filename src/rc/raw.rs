@@ -13,6 +13,7 @@ use crate::cycle;
 use crate::heap::object_pool::{ObjectClass, ObjectHeap};
 use crate::object::ObjectRef;
 use crate::object::header::{self, FINALIZABLE, TRACED};
+use crate::object::side;
 use crate::object::trace::{Trace, TraceInfo, Tracer};
 use crate::object::vtable;
 
@@ -136,6 +137,7 @@ impl<T: TraceInfo> RawCc<T, Local> {
         // SAFETY: the one handle of its count.
         let cc = unsafe { Self::from_object(object.value()) };
         if Kind::<T>::TRACED {
+            side::note_young(object);
             poll();
         }
         cc

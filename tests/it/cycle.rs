@@ -463,3 +463,39 @@ fn large_objects_take_their_pools_along() {
     .join()
     .expect("nothing is lost");
 }
+
+/// An object whose block was handed out before a run, and that is born after it.
+#[test]
+fn x07_what_is_born_after_a_run_in_new_cyclic_is_found() {
+    struct Ring<const ROOM: usize> {
+        next: RefCell<Option<Cc<Self>>>,
+        _room: [u64; ROOM],
+    }
+    // SAFETY: the one field with edges.
+    unsafe impl<const ROOM: usize> Trace for Ring<ROOM> {
+        fn trace(&self, tracer: &mut hoopsnake::Tracer<'_>) {
+            self.next.trace(tracer);
+        }
+    }
+    impl<const ROOM: usize> hoopsnake::TraceInfo for Ring<ROOM> {}
+    /// `more` others fill the pool meanwhile.
+    fn dead_ring<const ROOM: usize>(more: usize) {
+        let new = || Ring { next: RefCell::default(), _room: [0; ROOM] };
+        let mut others = Vec::new();
+        let ring = Cc::new_cyclic(|_| {
+            others.extend((0..more).map(|_| Cc::new(new())));
+            gc::collect();
+            new()
+        });
+        *ring.next.borrow_mut() = Some(ring.clone());
+    }
+    std::thread::spawn(|| {
+        gc::disable();
+        dead_ring::<1>(10_000);
+        assert_eq!(gc::collect(), 1);
+        dead_ring::<3000>(0);
+        assert_eq!(gc::collect(), 1, "in a pool of its own");
+    })
+    .join()
+    .expect("nothing is lost");
+}

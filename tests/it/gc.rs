@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use hoopsnake::gc::{self, Generation, Mode, PerGeneration};
 use hoopsnake::{Cc, Dying, Weak};
 
-use crate::support::{Actor, Drops, Node, fresh, ring};
+use crate::support::{Actor, Drops, Node, fresh, ring, trace};
 
 /// Runs a test with a collector of its own, as a new thread has it.
 fn anew(test: impl FnOnce() + Send + 'static) {
@@ -316,5 +316,40 @@ fn an_old_object_is_looked_at_again_after_each_loss() {
         assert_eq!(gc::step(100), 0);
         drop(a);
         assert_eq!(gc::step(100), 2, "the textbook cycle");
+    });
+}
+
+/// Leaves that are large, or of more alignment, lie in pools like those of objects with edges.
+#[test]
+fn walks_do_not_look_into_leaves() {
+    struct Holder {
+        _aligned: Cc<u128>,
+        _large: Cc<[u8]>,
+    }
+    trace!(Holder { _aligned, _large });
+    anew(|| {
+        gc::disable();
+        let (aligned, large): (_, Cc<[u8]>) = (Cc::new(u128::MAX), vec![7; 20_000].into());
+        let holder = Cc::new(Holder { _aligned: aligned.clone(), _large: large.clone() });
+        gc::collect();
+        drop(holder.clone());
+        assert_eq!(gc::step(1000), 0);
+        drop(holder);
+        assert_eq!((*aligned, large[0], Cc::strong_count(&large)), (u128::MAX, 7, 1));
+    });
+}
+
+/// The birth of a leaf does not count, so its death must not either.
+#[test]
+fn g06_the_deaths_of_leaves_do_not_count() {
+    anew(|| {
+        gc::collect();
+        let nodes: Vec<_> = (0..10).map(Node::new).collect();
+        for _ in 0..10 {
+            assert_eq!(Cc::try_unwrap(Cc::new(5_u128)), Ok(5));
+            drop(Cc::downgrade(&Cc::new([0_u8; 20_000])));
+        }
+        assert_eq!(gc::count().young, 10);
+        drop(nodes);
     });
 }

@@ -96,7 +96,9 @@ pub(super) struct Final(Body);
 #[repr(align(64))]
 #[derive(Clone)]
 pub(super) struct Wide(Body);
-/// Never linked to another: without edges, and so without a finalizer.
+/// Never linked to another: without edges, and so without a finalizer. Aligned to more than other leaves: in a
+/// pool like those of objects with edges.
+#[repr(align(16))]
 #[derive(Clone)]
 pub(super) struct Leaf(Body);
 /// A slice whose second element is another type of nothing.
