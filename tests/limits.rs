@@ -1,6 +1,10 @@
 //! Memory that is refused: a process that may have little address space (`ulimit -v`).
 #![cfg(all(target_os = "linux", not(sanitized)))]
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "each block is one life of an allocation"
+)]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
@@ -84,6 +88,37 @@ fn x15_refused_memory_is_null_and_the_heap_goes_on() {
     let output = limited(name);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A process that forbids itself more address space later: pages cannot move then, and are copied.
+#[test]
+fn a_limit_that_comes_late() {
+    let name = "a_limit_that_comes_late";
+    if is_limited(name) {
+        const SIZES: [usize; 4] = [9 << 20, 40 << 20, 9 << 20, 60 << 20];
+        let layout = |size| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the sizes are not zero, and the blocks are live.
+        unsafe {
+            let mut place = PoolAlloc.alloc(layout(SIZES[0]));
+            let in_the_way = PoolAlloc.alloc(layout(SIZES[0]));
+            place.write(7);
+            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &raw const limit), 0);
+            for sizes in SIZES.windows(2) {
+                place = PoolAlloc.realloc(place, layout(sizes[0]), sizes[1]);
+                assert_eq!(place.read(), 7);
+                place.add(sizes[1] - 1).write(8);
+                assert_adds_up();
+            }
+            PoolAlloc.dealloc(place, layout(SIZES[3]));
+            PoolAlloc.dealloc(in_the_way, layout(SIZES[0]));
+        }
+        assert_adds_up();
+        return;
+    }
+    let output = limited(name);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?} {text}", output.status);
 }
 
 /// What asks for memory that cannot fail ends in std's own message, which needs none.

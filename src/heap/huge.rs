@@ -10,7 +10,7 @@ use super::pool::{Held, PoolRef, Shape};
 use super::thread::ThreadHeap;
 use crate::base::bits::align_up;
 use crate::base::config::{ARENA, PAGE};
-use crate::os;
+use crate::os::{self, Remapped};
 
 /// Larger blocks are not kept when they are freed.
 const KEPT_MAX: usize = 64 << 20;
@@ -260,13 +260,18 @@ impl Arenas {
         let place = self.take_new_huge(len, align)?;
         // SAFETY: both ranges are ours, committed, and do not overlap.
         let moved = unsafe { os::remap(block, place, old) };
-        let given_up = if moved { block } else { place };
+        let given_up = if moved == Remapped::Moved { block } else { place };
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(given_up.as_ptr() as usize) };
         self.huge.blocks -= 1;
         self.huge.bytes -= arena.huge_len.get();
+        if moved == Remapped::Lost {
+            // Its slots stay taken for ever.
+            arena.huge_len.set(0);
+            return None;
+        }
         self.huge.slots -= arena.huge_slots.get();
         self.drop_huge(arena);
-        moved.then_some(place)
+        (moved == Remapped::Moved).then_some(place)
     }
 }

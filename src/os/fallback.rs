@@ -8,6 +8,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use std::alloc::System;
 
+use super::Remapped;
 use crate::base::config::PAGE;
 
 /// Reserving takes memory: callers reserve little.
@@ -84,6 +85,6 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
 ///
 /// # Safety
 /// See the module.
-pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> bool {
-    false
+pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
+    Remapped::Refused
 }

@@ -9,7 +9,7 @@
 //! | [`purge`] | memory back, addresses stay, zero | `madvise(DONTNEED)` | a fill with zeroes |
 //! | [`release`] | addresses back | `munmap` | the System allocator |
 //! | [`map`] | reserve and commit at once | `mmap` | the System allocator, zeroed |
-//! | [`remap`] | move pages to other reserved addresses | `mremap` | refused |
+//! | [`remap`] | move pages to other reserved addresses | `mremap` (Linux 5.7) | refused |
 //!
 //! All lengths and addresses are multiples of [`PAGE`](crate::base::config::PAGE). Nothing here
 //! allocates or unwinds, and the verbs take no lock.
@@ -39,6 +39,18 @@ pub(crate) use imp::{commit, map, remap, reserve};
 #[cfg(test)]
 pub(crate) use tests::failing::{self, commit, map, remap, reserve};
 
+/// What came of a [`remap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), miri), expect(dead_code, reason = "always refused there"))]
+pub(crate) enum Remapped {
+    /// The pages are at the new place.
+    Moved,
+    /// All is as it was.
+    Refused,
+    /// The pages are where they were, but the new place is gone: another mapping may lie there.
+    Lost,
+}
+
 /// Whether [`reserve`] takes address space only, so that a large reservation is free.
 pub(crate) const LAZY: bool = imp::LAZY;
 
@@ -49,6 +61,8 @@ mod tests {
 
     use super::*;
     use crate::base::config::PAGE;
+    use crate::sync::atomic::{AtomicBool, Ordering};
+    use core::ptr::NonNull;
 
     #[test]
     fn purged_pages_read_as_zero() {
@@ -74,6 +88,57 @@ mod tests {
             assert!(commit(place, PAGE));
             place.write(1);
             release(place, len, align);
+        }
+    }
+
+    /// Another thread that maps memory meanwhile must not get the place that the pages left: it was
+    /// mapped over by us, and unmapped by that thread.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pages_that_move_leave_no_hole() {
+        const LEN: usize = 8 << 20;
+        // What the kernel aligns to large pages still fits into a hole of `LEN`.
+        const OTHER: usize = 5 << 20;
+        let map_other = || map(OTHER).expect("address space").as_ptr() as usize;
+        let ours = reserve(2 * LEN, LEN).expect("address space").as_ptr() as usize;
+        let place = |addr: usize| {
+            NonNull::new(core::ptr::with_exposed_provenance_mut(addr)).expect("not 0")
+        };
+        // SAFETY: the reservation is ours.
+        assert!(unsafe { commit(place(ours), 2 * LEN) });
+        // From here on a hole in the reservation is the first place that fits.
+        let fill: Vec<usize> =
+            core::iter::repeat_with(map_other).take_while(|&addr| addr > ours).take(1000).collect();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut inside = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let addr = map_other();
+                    inside += usize::from((ours..ours + 2 * LEN).contains(&addr));
+                    // SAFETY: just mapped, and unused.
+                    unsafe { unmap(place(addr), OTHER) };
+                }
+                inside
+            });
+            let there_and_back = || {
+                // SAFETY: both halves are ours and committed.
+                unsafe {
+                    place(ours).write(1);
+                    remap(place(ours), place(ours + LEN), LEN) == Remapped::Moved
+                        && (place(ours).read(), place(ours + LEN).read()) == (0, 1)
+                        && remap(place(ours + LEN), place(ours), LEN) == Remapped::Moved
+                }
+            };
+            let moved = (0..5000).all(|_| there_and_back());
+            done.store(true, Ordering::Relaxed);
+            assert!(moved, "refused: Linux can do it since 5.7");
+            assert_eq!(other.join().unwrap(), 0, "mappings in our reservation");
+        });
+        // SAFETY: all of it was mapped above.
+        unsafe {
+            fill.into_iter().for_each(|addr| unmap(place(addr), OTHER));
+            release(place(ours), 2 * LEN, LEN);
         }
     }
 }

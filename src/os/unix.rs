@@ -7,6 +7,8 @@
 
 use core::ptr::{NonNull, null_mut};
 
+use super::Remapped;
+
 /// Reserving takes addresses only.
 pub(super) const LAZY: bool = true;
 
@@ -170,25 +172,24 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
     let _ = unsafe { libc::munmap(start.as_ptr().cast(), len) };
 }
 
-/// Moves the pages of `from` to `to`, which is reserved; `from` stays reserved and reads as zero
-/// after the next [`commit`]. False when refused: nothing has moved then.
+/// Moves the pages of `from` to `to`, which is reserved; `from` stays committed and reads as zero.
 ///
 /// # Safety
 /// See the module, for both ranges; the two do not overlap.
 #[cfg(target_os = "linux")]
-pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> bool {
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Remapped {
+    // Were `from` unmapped, another thread's `mmap` could get the hole before we have filled it.
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
     // SAFETY: both ranges are the caller's; nothing else is mapped in `to`.
     let moved = unsafe { libc::mremap(from.as_ptr().cast(), len, len, flags, to.as_ptr()) };
-    if moved == libc::MAP_FAILED {
-        return false;
+    if moved != libc::MAP_FAILED {
+        return Remapped::Moved;
     }
-    // The hole that is left must not become somebody else's mapping.
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED | NO_RESERVE;
-    let rights = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: maps only over the range that was just vacated, which is the caller's.
-    unsafe { libc::mmap(from.as_ptr().cast(), len, rights, flags, -1, 0) };
-    true
+    // Kernels before 5.7 do not know the flag. What else is refused may be so after `to` was unmapped.
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::EINVAL) => Remapped::Refused,
+        _ => Remapped::Lost,
+    }
 }
 
 /// Not available: callers copy.
@@ -196,6 +197,6 @@ pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> bo
 /// # Safety
 /// See the module.
 #[cfg(not(target_os = "linux"))]
-pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> bool {
-    false
+pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
+    Remapped::Refused
 }

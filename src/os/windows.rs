@@ -9,6 +9,8 @@
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 
+use super::Remapped;
+
 /// Reserving takes addresses only.
 pub(super) const LAZY: bool = true;
 
@@ -124,6 +126,6 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, _len: usize) {
 ///
 /// # Safety
 /// See the module.
-pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> bool {
-    false
+pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
+    Remapped::Refused
 }

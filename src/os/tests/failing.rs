@@ -5,7 +5,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use super::super::imp;
+use super::super::{Remapped, imp};
 
 thread_local! {
     /// Requests until one is refused, and how many are then.
@@ -52,7 +52,10 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
 ///
 /// # Safety
 /// As the real one.
-pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> bool {
+pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Remapped {
+    if is_refused() {
+        return Remapped::Refused;
+    }
     // SAFETY: the caller's.
-    !is_refused() && unsafe { imp::remap(from, to, len) }
+    unsafe { imp::remap(from, to, len) }
 }
