@@ -39,7 +39,8 @@ pub struct Interner<T: ?Sized + Internable> {
     shared: NonNull<Shared>,
     /// Whether the interner is closed with this handle of it.
     own: bool,
-    contents: PhantomData<T>,
+    /// Invariant: who may intern subtypes of `T` could find a value that is none.
+    contents: PhantomData<*mut T>,
 }
 
 // SAFETY: interners are made to be shared; what is in them goes from thread to thread.

@@ -435,6 +435,13 @@ impl Interner {
         found.map(entry_ptr)
     }
 
+    /// An entry that was found, when the value that was not needed is dropped. User code.
+    #[inline(always)]
+    pub(super) fn found<R>(&self, entry: EntryPtr, rest: R) -> EntryPtr {
+        table::drop_rest(self, entry_of(entry.0), rest);
+        entry
+    }
+
     /// Looks a value up until nothing changes meanwhile, so that `None` is certain.
     pub(super) fn look_up_value_surely(
         &self,
@@ -466,7 +473,7 @@ impl Interner {
             let seen = self.shard(hash).changes();
             let held = new.take()?;
             if let Some(found) = self.look_up_value(hash, |entry| matches(&held, entry)) {
-                return Some(found);
+                return Some(self.found(found, held));
             }
             new.set(Some(held));
             let made = table::insert_unless_changed(self, hash, seen, false, |memory| {

@@ -239,7 +239,7 @@ unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
     };
     let hash = interner.hash_value(slice.borrow());
     if let Some(entry) = interner.look_up_value(hash, |entry| is(slice.borrow(), entry)) {
-        return Ok(entry);
+        return Ok(interner.found(entry, slice));
     }
     let new = NewSlice::new(own(slice));
     interner.insert_value(new, hash, |new, entry| is(new.get(), entry)).ok_or(OutOfMemory)
@@ -360,7 +360,7 @@ where
     };
     let hash = interner.hash_value(value.borrow());
     if let Some(entry) = interner.look_up_value(hash, |entry| is(value.borrow(), entry)) {
-        return Ok(entry);
+        return Ok(interner.found(entry, value));
     }
     let new = NewValue::new(own(value));
     interner.insert_value(new, hash, |new, entry| is(new.get().borrow(), entry)).ok_or(OutOfMemory)

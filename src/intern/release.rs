@@ -11,10 +11,9 @@ use super::blocks::{interner_of, interner_ptr_of};
 use super::entry::Header;
 use super::interner::{Contents, Interner};
 use super::weak;
+use crate::object::deferred;
 use core::cell::Cell;
-use core::panic::AssertUnwindSafe;
 use core::ptr::{NonNull, null_mut};
-use std::panic::{catch_unwind, resume_unwind};
 
 const LINK: u64 = (1 << 48) - 1;
 
@@ -93,14 +92,11 @@ impl Pending {
         let mut panic = None;
         while let Some(entry) = self.pop() {
             // SAFETY: the queue holds owned, unlinked entries, each once.
-            let bury = AssertUnwindSafe(|| unsafe { bury(entry) });
-            if let Err(payload) = catch_unwind(bury) {
-                panic.get_or_insert(payload);
-            }
+            deferred::contain(&mut panic, || unsafe { bury(entry) });
         }
         self.draining.set(false);
-        if let Some(payload) = panic {
-            resume_unwind(payload);
+        if let Some(panic) = panic {
+            deferred::resume(panic);
         }
     }
 }

@@ -299,6 +299,15 @@ struct Counted<'a, S: Space> {
     entry: Entry,
 }
 
+/// Drops what is left of a look-up that has taken a count of an entry. That may be user code: if it panics
+/// the count is given back.
+#[inline(always)]
+pub fn drop_rest<S: Space, R>(space: &S, entry: Entry, rest: R) {
+    let counted = Counted { space, entry };
+    drop(rest);
+    core::mem::forget(counted);
+}
+
 impl<S: Space> Drop for Counted<'_, S> {
     fn drop(&mut self) {
         self.space.give_back(self.entry);

@@ -3,11 +3,12 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::fmt::Debug;
-use core::hash::Hash;
-use hoopsnake::intern::{Intern, Internable, Interned, LookUp};
+use core::hash::{Hash, Hasher};
+use hoopsnake::intern::{Intern, Internable, Interned, Interner, LookUp};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr, OsString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::support::alone;
@@ -157,4 +158,68 @@ fn elements_of_slices_are_dropped_once() {
         drop(handle);
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     }
+}
+
+/// Equal by its number; its drop panics on demand.
+struct Loud(u32);
+
+std::thread_local! {
+    static LOUD: Cell<bool> = const { Cell::new(false) };
+}
+
+impl PartialEq for Loud {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Loud {}
+impl Hash for Loud {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl Drop for Loud {
+    fn drop(&mut self) {
+        /// What a panic carries can panic too.
+        struct Payload;
+        impl Drop for Payload {
+            fn drop(&mut self) {
+                panic!("the payload");
+            }
+        }
+        if LOUD.get() {
+            std::panic::panic_any(Payload);
+        }
+    }
+}
+
+/// The value that is not needed is dropped; no count is lost if that panics.
+#[test]
+fn a_look_up_that_ends_in_a_panic_keeps_no_count() {
+    let (one, slice) = (Interned::new(Loud(1)), Interned::<[Loud]>::intern(vec![Loud(2)]));
+    LOUD.set(true);
+    let panics = [
+        catch_unwind(|| drop(Interned::new(Loud(1)))),
+        catch_unwind(|| drop(Interned::<[Loud]>::intern(vec![Loud(2)]))),
+    ];
+    LOUD.set(false);
+    assert!(panics.iter().all(Result::is_err));
+    panics.into_iter().for_each(core::mem::forget);
+    assert_eq!((one.strong_count(), slice.strong_count()), (1, 1));
+}
+
+/// One panic goes on, the others end with their payloads.
+#[test]
+fn every_value_of_a_chain_may_panic() {
+    #[derive(PartialEq, Eq, Hash)]
+    struct Chain(Loud, Option<Interned<Chain>>);
+    let chain = Interned::new(Chain(Loud(4), Some(Interned::new(Chain(Loud(3), None)))));
+    let interner = Interner::<Chain>::global();
+    LOUD.set(true);
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(chain)));
+    LOUD.set(false);
+    core::mem::forget(panic.expect_err("it panics"));
+    assert_eq!(interner.stats().entries, 0);
+    drop(Interned::new(Chain(Loud(5), None)));
+    assert_eq!(interner.stats().entries, 0, "the queue is still worked off");
 }
