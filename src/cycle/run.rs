@@ -11,7 +11,7 @@ use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death;
 use crate::object::deferred::{Nested, Payload, Sweeping, contain, keep_first};
-use crate::object::header::{self, Dropped, FINALIZABLE};
+use crate::object::header::{self, Dropped};
 use crate::object::side::Word;
 use crate::object::trace::Tracer;
 
@@ -41,7 +41,7 @@ pub(super) fn run(heap: &ObjectHeap, plan: Plan, panic: &mut Option<Payload>) ->
         candidates.walk(heap, plan.walk);
     }
     let mut words = candidates.keep_garbage();
-    if words & FINALIZABLE != 0 && finalize(&candidates, panic) {
+    if header::is_finalizable(words) && finalize(&candidates, panic) {
         // Finalizers can take handles: what they reach is not garbage.
         words = candidates.keep_garbage();
     }

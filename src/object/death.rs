@@ -13,7 +13,7 @@ use crate::heap::object_pool::ObjectHeap;
 
 use super::ObjectRef;
 use super::deferred::{self, Nested, Payload};
-use super::header::{Dropped, TRACED};
+use super::header::Dropped;
 use super::side::{self, Side, Word};
 
 /// The last handle of a traced object is gone.
@@ -153,7 +153,7 @@ pub(crate) fn release(object: ObjectRef) {
 /// Gives a block back that nobody points to.
 #[inline(always)]
 pub(crate) fn free(object: ObjectRef) {
-    let traced = object.header().word() & TRACED != 0;
+    let traced = object.header().is_traced();
     object.header().set_word(0);
     // SAFETY: both counts were 0, and the bits were cleared when the object left the living.
     unsafe { ObjectHeap::free(object.address(), traced) }

@@ -97,22 +97,20 @@ impl Nested {
 impl Drop for Nested {
     #[inline(always)]
     fn drop(&mut self) {
-        DEFERRED.with(|d| {
-            let depth = d.depth.get() - 1;
-            if depth == 0 && d.pools.get().is_some() {
-                return end_with_zombies(d);
-            }
-            d.depth.set(depth);
-        });
+        let depth = DEFERRED.with(|d| d.depth.get()) - 1;
+        if depth == 0 && DEFERRED.with(|d| d.pools.get()).is_some() {
+            return end_with_zombies();
+        }
+        DEFERRED.with(|d| d.depth.set(depth));
     }
 }
 
 /// The end of the outermost drop, if others wait for it.
 #[cold]
 #[inline(never)]
-fn end_with_zombies(deferred: &Deferred) {
-    let panic = kill_zombies(deferred);
-    deferred.depth.set(0);
+fn end_with_zombies() {
+    let panic = DEFERRED.with(kill_zombies);
+    DEFERRED.with(|d| d.depth.set(0));
     if let Some(panic) = panic {
         resume(panic);
     }

@@ -11,7 +11,6 @@ pub use crate::cycle::{
 
 use super::{Cc, RawCc};
 use crate::cycle;
-use crate::object::header::TRACED;
 
 /// Collects all garbage; returns the number of objects freed, as `gc.collect()` does.
 ///
@@ -262,5 +261,5 @@ pub fn objects(generation: Option<Generation>) -> Vec<ObjectInfo> {
 /// ```
 #[must_use]
 pub fn is_tracked<T: ?Sized>(object: &Cc<T>) -> bool {
-    RawCc::object(object).header().word() & TRACED != 0
+    RawCc::object(object).header().is_traced()
 }

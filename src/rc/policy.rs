@@ -7,7 +7,7 @@ use crate::object::ObjectRef;
 use crate::object::death::{self, Vacated};
 use crate::object::deferred::{Nested, count_lost, is_shallow};
 use crate::object::dirty;
-use crate::object::header::{self, Dropped, MEMBER, OLDER, TRACED, YOUNG};
+use crate::object::header::{Dropped, MEMBER, OLDER, YOUNG};
 
 mod sealed {
     pub trait Sealed {}
@@ -81,20 +81,20 @@ impl Policy for Local {
     }
 }
 
-/// Gives the block back when the value is gone, also by a panic.
-struct Block {
-    object: ObjectRef,
-    traced: bool,
-    align: usize,
-}
+/// Gives the block of a traced object or of a leaf back when the value is gone, also by a panic.
+struct Block<T: ?Sized, const TRACED: bool>(NonNull<T>);
 
-impl Drop for Block {
+impl<T: ?Sized, const TRACED: bool> Drop for Block<T, TRACED> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.object.header().set_word(0);
+        // SAFETY: the block is still there.
+        let object = unsafe { ObjectRef::of(self.0) };
+        // SAFETY: the value is gone, but its bytes are there, and only the type is asked.
+        let align = align_of_val(unsafe { self.0.as_ref() });
+        object.header().set_word(0);
         // SAFETY: neither handles nor weak ones are left, the value is gone, and no side bit is set; class
         // and alignment are the object's.
-        unsafe { ObjectHeap::free_known(self.object.address(), self.traced, self.align) }
+        unsafe { ObjectHeap::free_known(object.address(), TRACED, align) }
     }
 }
 
@@ -106,39 +106,36 @@ impl Drop for Block {
 unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
-    let word = object.header().word();
-    match header::remains(word) {
+    if object.header().has_strong() {
+        return keep(object);
+    }
+    let state = object.header().remains();
+    if state == 0 {
         // A leaf, and nobody else knows it.
         // SAFETY: no handle is left, strong or weak.
-        0 => unsafe { die(value, object, false) },
-        // A young object that nobody else knows: without an age no run looks at it.
-        // SAFETY: as above.
-        YOUNG if is_shallow() => unsafe { die(value, object, true) },
-        // Handles are left: something is noted.
-        _ if header::has_strong(word) => keep(object),
-        // As a young one, but for its bits.
-        OLDER if is_shallow() => {
+        unsafe { die::<T, false>(value) }
+    } else if matches!(state, YOUNG | OLDER) && is_shallow() {
+        // Nobody else knows it: without an age no run looks at it.
+        if state == OLDER {
             death::forget_age(object);
-            // SAFETY: as above.
-            unsafe { die(value, object, true) }
         }
-        // Garbage, which a run is dropping.
-        MEMBER if count_lost() => {}
+        // SAFETY: as above.
+        unsafe { die::<T, true>(value) }
+    } else if state != MEMBER || !count_lost() {
+        // Not one of a run's garbage, which it drops itself.
         // SAFETY: the caller's.
-        _ => unsafe { drop_rare(value) },
+        unsafe { drop_rare(value) }
     }
 }
 
 /// Drops the value and gives the block back.
 ///
 /// # Safety
-/// No handle is left, strong or weak, and no run knows the object, which is `traced` or a leaf.
+/// No handle is left, strong or weak, and no run knows the object, which is `TRACED` or a leaf.
 #[inline(always)]
-unsafe fn die<T: ?Sized>(value: NonNull<T>, object: ObjectRef, traced: bool) {
+unsafe fn die<T: ?Sized, const TRACED: bool>(value: NonNull<T>) {
     let _nested = core::mem::needs_drop::<T>().then(Nested::enter);
-    // SAFETY: the value is still whole.
-    let align = align_of_val(unsafe { value.as_ref() });
-    let _block = Block { object, traced, align };
+    let _block = Block::<T, TRACED>(value);
     // SAFETY: no handle is left, strong or weak.
     unsafe { value.drop_in_place() }
 }
@@ -146,7 +143,7 @@ unsafe fn die<T: ?Sized>(value: NonNull<T>, object: ObjectRef, traced: bool) {
 /// A handle is gone, and others are left.
 #[inline(never)]
 fn keep(object: ObjectRef) {
-    if object.header().settle() == Dropped::Lives && object.header().word() & TRACED != 0 {
+    if object.header().settle() == Dropped::Lives && object.header().is_traced() {
         dirty::lost_handle(object);
     }
 }
@@ -163,7 +160,7 @@ unsafe fn drop_rare<T: ?Sized>(value: NonNull<T>) {
     if object.header().settle() == Dropped::Lives {
         return;
     }
-    if object.header().word() & TRACED != 0 {
+    if object.header().is_traced() {
         // SAFETY: traced, and that was its last handle.
         return unsafe { death::last_handle(object) };
     }

@@ -30,7 +30,7 @@ impl<T: TraceInfo> Kind<T> {
     /// Objects with a finalizer are traced even if they have no edges: a run calls the finalizers of its
     /// garbage, and of all that only garbage holds, before it drops anything.
     const TRACED: bool = T::NEEDS_TRACE || T::FINALIZE.is_some();
-    const FLAGS: u64 =
+    const FLAGS: u32 =
         if Self::TRACED { TRACED } else { 0 } | if T::FINALIZE.is_some() { FINALIZABLE } else { 0 };
     const CLASS: ObjectClass = match ObjectClass::new(Layout::new::<T>(), Self::TRACED) {
         Some(class) => class,
@@ -204,7 +204,7 @@ impl<T: ?Sized, P: Policy> RawCc<T, P> {
         this.value.as_ptr()
     }
 
-    /// The number of handles: `sys.getrefcount` without its argument. 2^30 for an immortal object. One load.
+    /// The number of handles: `sys.getrefcount` without its argument. 2^31 for an immortal object. One load.
     ///
     /// ```
     /// use hoopsnake::Cc;
@@ -217,7 +217,7 @@ impl<T: ?Sized, P: Policy> RawCc<T, P> {
         Self::object(this).header().strong() as usize
     }
 
-    /// The number of [`Weak`](crate::Weak) handles; it saturates at 2^23 − 1. One load.
+    /// The number of [`Weak`](crate::Weak) handles; it saturates at 2^22 − 1. One load.
     ///
     /// ```
     /// use hoopsnake::Cc;

@@ -10,13 +10,12 @@ use super::policy::Local;
 use super::raw::RawCc;
 use crate::object::ObjectRef;
 use crate::object::death;
-use crate::object::header::TRACED;
 use crate::object::trace::TraceInfo;
 
 /// Marks a traced object as exclusive.
 #[inline]
 fn hide(object: ObjectRef) {
-    if object.header().word() & TRACED != 0 {
+    if object.header().is_traced() {
         object.header().make_exclusive();
     }
 }
@@ -120,7 +119,7 @@ impl<T: TraceInfo> RawCc<T, Local> {
 /// The end of an object whose value was moved out of its only strong handle.
 fn vacate(object: ObjectRef) {
     object.header().take_only();
-    if object.header().word() & TRACED != 0 {
+    if object.header().is_traced() {
         drop(death::Vacated::new(object));
     } else {
         drop(death::Vacated::leaf(object));
