@@ -176,6 +176,78 @@ fn a_thread_that_only_frees_keeps_nothing() {
     });
 }
 
+/// The first thread to free a block of a full pool holds it from then on. One that frees a single block of
+/// each, and never allocates, must not keep what others free of the rest.
+#[test]
+fn a_thread_that_frees_the_first_block_of_each_pool_keeps_nothing() {
+    alone("a_thread_that_frees_the_first_block_of_each_pool_keeps_nothing", || {
+        type Batch = Vec<Box<[u64; 8]>>;
+        let (send, receive) = std::sync::mpsc::sync_channel::<Batch>(0);
+        let (done, wait) = std::sync::mpsc::sync_channel::<()>(0);
+        let first = std::thread::spawn(move || {
+            for batch in receive {
+                drop(batch);
+                done.send(()).unwrap();
+            }
+        });
+        let round = || {
+            let mut rest: Batch = (0..50_000).map(|n| Box::new([n; 8])).collect();
+            let few = (0..100).map(|n| rest.swap_remove(n * 400)).collect();
+            send.send(few).unwrap();
+            wait.recv().unwrap();
+        };
+        (0..10).for_each(|_| round());
+        let start = resident();
+        (0..50).for_each(|_| round());
+        let end = resident();
+        drop(send);
+        first.join().unwrap();
+        println!("{start:.1} MiB after 10 rounds of 3 MiB, {end:.1} after 60");
+        assert!(end <= start + 10.0);
+    });
+}
+
+/// Blocks that come home early, while their pool is full, keep it with its owner; the rest comes home late.
+#[test]
+fn pools_that_others_empty_late_are_found_again() {
+    alone("pools_that_others_empty_late_are_found_again", || {
+        type Batch = Vec<Box<[u64; 32]>>;
+        let (early, receive) = std::sync::mpsc::sync_channel::<Batch>(1);
+        let soon = std::thread::spawn(move || receive.into_iter().for_each(drop));
+        let (late, receive) = std::sync::mpsc::sync_channel::<Batch>(100);
+        let later = std::thread::spawn(move || {
+            let mut waiting = std::collections::VecDeque::new();
+            for batch in receive {
+                waiting.push_back(batch);
+                if waiting.len() > 50 {
+                    waiting.pop_front();
+                }
+            }
+        });
+        let rounds = |count| {
+            for n in 0..count {
+                let mut rest: Batch = (0..1000).map(|n| Box::new([n; 32])).collect();
+                early.send((0..5).map(|k| rest.swap_remove(k * 190)).collect()).unwrap();
+                late.send(rest).unwrap();
+                // So that each of the three runs in turn, also on one processor.
+                if n % 16 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        };
+        rounds(500);
+        let start = resident();
+        rounds(2500);
+        let end = resident();
+        drop((early, late));
+        soon.join().unwrap();
+        later.join().unwrap();
+        println!("{start:.1} MiB after 500 rounds of 256 KiB, {end:.1} after 3000");
+        // What waits in the channel, or does not.
+        assert!(end <= start + 50.0);
+    });
+}
+
 #[test]
 fn ten_thousand_threads_leave_nothing() {
     alone("ten_thousand_threads_leave_nothing", || {

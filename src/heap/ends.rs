@@ -16,6 +16,7 @@ use super::block::BlockPtr;
 use super::pool::{Held, PoolRef};
 use super::registry::Registry;
 use super::size_class::CLASSES;
+use super::sweep::Sweep;
 use super::thread::{REGISTRIES, SLOTS, ThreadHeap, release, unhold_full};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
@@ -137,6 +138,7 @@ impl ThreadHeap {
                 retire(held);
             }
         }
+        self.sweeps.iter().for_each(Sweep::reset);
         self.objects.reset();
     }
 }

@@ -39,6 +39,8 @@ mod size_class;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
+mod sweep;
+#[cfg(not(loom))]
 mod thread;
 pub(crate) mod word;
 

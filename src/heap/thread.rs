@@ -25,6 +25,7 @@ use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
+use super::sweep::Sweep;
 use super::word::Pushed;
 use crate::base::config::GRANULE;
 use crate::os;
@@ -64,6 +65,8 @@ pub(crate) struct ThreadHeap {
     pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
     /// Per raw slot: held pools with fewer free blocks than the relist threshold.
     pub(super) brimful: [Cell<Option<Held>>; CLASSES],
+    /// Per raw slot: when to look at held pools again.
+    pub(super) sweeps: [Sweep; CLASSES],
     /// Per slot: pools taken from arenas since one became empty.
     pub(super) grown: [Cell<u8>; SLOTS],
     /// Object pools that are full, and those of large objects.
@@ -104,6 +107,7 @@ impl ThreadHeap {
             pools: [const { Cell::new(None) }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
             brimful: [const { Cell::new(None) }; CLASSES],
+            sweeps: [const { Sweep::new() }; CLASSES],
             grown: [const { Cell::new(0) }; SLOTS],
             full_objects: Cell::new(None),
             checked: Cell::new(false),
@@ -308,8 +312,15 @@ impl ThreadHeap {
         }
     }
 
-    /// Puts a held pool where it belongs by the number of its free blocks.
+    /// Keeps a pool that this heap did not look for.
     fn keep(&self, held: Held) {
+        let slot = held.pool().slot();
+        self.place(held);
+        self.count_held(slot);
+    }
+
+    /// Puts a held pool where it belongs by the number of its free blocks.
+    pub(super) fn place(&self, held: Held) {
         if held.pool().live() == 0 {
             return release(held);
         }
