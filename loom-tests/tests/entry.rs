@@ -157,3 +157,27 @@ fn the_last_knows_of_the_watcher() {
         assert!(block.header.count.decrement() && !block.header.count.is_watched());
     });
 }
+
+/// An entry becomes immortal while another thread clones, watches and drops: nobody is the last.
+#[test]
+fn who_becomes_immortal_does_not_die() {
+    explore("who becomes immortal does not die", None, || {
+        let block = Block::new();
+        block.fill(1, false);
+        block.header.count.increment();
+        let other = {
+            let block = block.clone();
+            thread::spawn(move || {
+                block.header.count.watch();
+                block.header.count.increment();
+                assert_eq!(block.read(), 1);
+                (0..2).for_each(|_| block.release(1));
+            })
+        };
+        assert!(block.header.count.make_immortal());
+        block.release(1);
+        other.join().unwrap();
+        assert!(block.header.count.try_increment() && block.header.count.is_immortal());
+        assert_eq!(block.deaths.load(Ordering::Relaxed), 0);
+    });
+}

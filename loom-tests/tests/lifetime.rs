@@ -126,6 +126,10 @@ impl Space for Memory {
         header.expect("an entry of ours")
     }
 
+    fn is_immortal(&self, _entry: Entry) -> bool {
+        false
+    }
+
     fn keyed_hash(&self, _entry: Entry) -> Option<u64> {
         None
     }

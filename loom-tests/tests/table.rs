@@ -28,6 +28,8 @@ const NO_KEY: u64 = u64::MAX;
 struct Node {
     header: Header,
     key: UnsafeCell<u64>,
+    /// Whether it is one of those that are made immortal. (In the product its address says so.)
+    immortal: bool,
 }
 
 /// A table's slots, aligned as tables are.
@@ -87,33 +89,54 @@ impl Model {
 
     fn make(&self, blocks: &mut Blocks, key: u64) -> Option<Entry> {
         let common = self.common.as_ref().and_then(|common| common.lock().unwrap().pop());
-        let entry = common.or_else(|| blocks.free.pop()).unwrap_or_else(|| {
-            let node = Box::new(Node { header: Header::dead(), key: UnsafeCell::new(NO_KEY) });
-            let entry = Entry(&raw const *node as u64);
-            self.made.lock().unwrap().nodes.push(node);
-            entry
-        });
+        let entry = common.or_else(|| blocks.free.pop()).unwrap_or_else(|| self.block(false));
+        Some(self.fill(entry, key))
+    }
+
+    /// A block that nobody had before.
+    fn block(&self, immortal: bool) -> Entry {
+        let (header, key) = (Header::dead(), UnsafeCell::new(NO_KEY));
+        let node = Box::new(Node { header, key, immortal });
+        let entry = Entry(&raw const *node as u64);
+        self.made.lock().unwrap().nodes.push(node);
+        entry
+    }
+
+    fn fill(&self, entry: Entry, key: u64) -> Entry {
         let node = self.node(entry);
         // SAFETY: the block is free and this thread has the lock; loom would report a reader.
         node.key.with_mut(|place| unsafe { *place = key });
         // SAFETY: as above.
         unsafe { node.header.set_hash((self.hash)(key)) };
-        Some(entry)
+        entry
     }
 
     /// As `intern` does for text.
     fn intern(&self, key: u64) -> Entry {
+        self.intern_as(key, false)
+    }
+
+    /// As `intern_immortal` does for text.
+    fn intern_immortal(&self, key: u64) -> Entry {
+        let entry = self.intern_as(key, true);
+        if !self.is_immortal(entry) {
+            self.header(entry).count.make_immortal();
+        }
+        entry
+    }
+
+    fn intern_as(&self, key: u64, immortal: bool) -> Entry {
         let hash = (self.hash)(key);
-        table::look_up(self, hash, || keyed_home(key), |entry| self.key(entry) == key)
+        let make = |blocks: &mut Blocks| {
+            if immortal {
+                return Some(self.fill(self.block(true), key));
+            }
+            self.make(blocks, key)
+        };
+        let matches = |entry| self.key(entry) == key;
+        table::look_up(self, hash, || keyed_home(key), matches)
             .or_else(|| {
-                table::look_up_or_insert(
-                    self,
-                    hash,
-                    || keyed_home(key),
-                    |entry| self.key(entry) == key,
-                    false,
-                    |blocks| self.make(blocks, key),
-                )
+                table::look_up_or_insert(self, hash, || keyed_home(key), matches, immortal, make)
             })
             .unwrap()
     }
@@ -148,7 +171,7 @@ impl Model {
     }
 
     fn release(&self, entry: Entry) {
-        if self.header(entry).count.decrement() {
+        if !self.is_immortal(entry) && self.header(entry).count.decrement() {
             let gone = table::bury(self, entry, |blocks| {
                 // SAFETY: dead, unlinked and owned; loom would report a reader.
                 self.node(entry).key.with_mut(|key| unsafe { *key = NO_KEY });
@@ -171,7 +194,7 @@ impl Model {
     fn finish(&self) {
         table::check_invariants(self, 0);
         assert_eq!(self.shard.mortal(), 0, "entries left");
-        let nodes = self.made.lock().unwrap().nodes.len();
+        let nodes = self.made.lock().unwrap().nodes.iter().filter(|node| !node.immortal).count();
         self.shard.with_blocks(|blocks| assert_eq!(blocks.free.len(), nodes, "blocks lost"));
     }
 }
@@ -202,6 +225,10 @@ impl Space for Model {
 
     fn header(&self, entry: Entry) -> &Header {
         &self.node(entry).header
+    }
+
+    fn is_immortal(&self, entry: Entry) -> bool {
+        self.node(entry).immortal
     }
 
     fn keyed_hash(&self, entry: Entry) -> Option<u64> {
@@ -441,5 +468,60 @@ fn a_block_is_used_again() {
         model.use_once(0, Model::intern);
         users.into_iter().for_each(|user| user.join().unwrap());
         model.finish();
+    });
+}
+
+/// An entry is made immortal while a reader, who counts nothing, looks for it, and another goes.
+#[test]
+fn an_immortal_is_made_under_a_reader() {
+    for hash in [same, own] {
+        explore("an immortal is made under a reader", None, move || {
+            let model = Arc::new(Model::new(hash, true));
+            let other = model.intern(1);
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || {
+                    let found = table::look_up(
+                        &*model,
+                        hash(0),
+                        || keyed_home(0),
+                        |entry| model.key(entry) == 0,
+                    );
+                    found.inspect(|&entry| assert_eq!(model.key(entry), 0))
+                })
+            };
+            let made = model.intern_immortal(0);
+            model.release(other);
+            let found = reader.join().unwrap();
+            assert!(found.is_none_or(|found| found == made), "two entries of one key");
+            assert_eq!(model.intern(0), made);
+            model.release(made);
+            model.finish();
+        });
+    }
+}
+
+/// A counted entry becomes immortal where it is, while another thread lets it go: either it did not die,
+/// or the one that is immortal is another.
+#[test]
+fn a_counted_entry_becomes_immortal() {
+    explore("a counted entry becomes immortal", None, || {
+        let model = Arc::new(Model::new(own, true));
+        let first = model.intern(0);
+        let user = {
+            let model = model.clone();
+            thread::spawn(move || model.use_once(0, Model::intern))
+        };
+        let maker = {
+            let model = model.clone();
+            thread::spawn(move || model.intern_immortal(0))
+        };
+        model.release(first);
+        let made = maker.join().unwrap();
+        user.join().unwrap();
+        assert_eq!(model.key(made), 0);
+        model.release(made);
+        assert_eq!(model.intern(0), made, "an immortal died");
+        table::check_invariants(&*model, 0);
     });
 }

@@ -33,13 +33,17 @@ struct Alive {
     immortal: bool,
 }
 
+/// Interns a key.
+type Make<T, K> = fn(&Interner<T>, &K) -> Interned<T>;
+
 /// Handles that are held, and the oracle.
 struct Player<T: ?Sized + Internable, K> {
     interner: Interner<T>,
     /// Whether nobody else uses the interner.
     own: bool,
     key: fn(u8) -> K,
-    make: fn(&Interner<T>, &K) -> Interned<T>,
+    make: Make<T, K>,
+    make_immortal: Make<T, K>,
     held: Vec<(u8, Interned<T>)>,
     weak: Vec<(u8, usize, WeakInterned<T>)>,
     map: InternMap<T, usize>,
@@ -57,13 +61,14 @@ where
         interner: Interner<T>,
         own: bool,
         key: fn(u8) -> K,
-        make: fn(&Interner<T>, &K) -> Interned<T>,
+        [make, make_immortal]: [Make<T, K>; 2],
     ) -> Self {
         Self {
             interner,
             own,
             key,
             make,
+            make_immortal,
             held: Vec::new(),
             weak: Vec::new(),
             map: InternMap::new(),
@@ -101,6 +106,15 @@ where
         }
     }
 
+    /// Holds a key that is immortal from the start, or from now on if it lives.
+    fn hold_immortal(&mut self, number: u8) {
+        let handle = (self.make_immortal)(&self.interner, &(self.key)(number));
+        self.lives += 1;
+        let born = Alive { handles: 0, id: handle.id(), life: self.lives, immortal: true };
+        self.alive.entry(number).or_insert(born).immortal = true;
+        self.hold(number, handle);
+    }
+
     fn release(&mut self, at: usize) {
         let (number, handle) = self.held.swap_remove(at);
         drop(handle);
@@ -128,6 +142,7 @@ where
                 handle.immortalize();
                 self.alive.get_mut(number).expect("held, so alive").immortal = true;
             }
+            11 if op >> 4 == 1 && self.own => self.hold_immortal(number),
             _ => self.release(at),
         }
     }
@@ -235,12 +250,12 @@ fn text(prefix: &str, number: u8) -> String {
     text
 }
 
-/// Interns a borrowed key.
-fn borrowed<T: ?Sized + Internable, K>(interner: &Interner<T>, key: &K) -> Interned<T>
+/// Interns a borrowed key, as one that dies and as an immortal one.
+fn borrowed<T: ?Sized + Internable, K>() -> [Make<T, K>; 2]
 where
     for<'k> &'k K: Intern<T>,
 {
-    interner.intern(key)
+    [|interner, key| interner.intern(key), |interner, key| interner.intern_immortal(key)]
 }
 
 /// Plays an operation list.
@@ -250,25 +265,32 @@ where
 pub fn run(data: &[u8]) {
     // The program's interner is shared with other threads, whose keys must not be ours.
     THREAD.set(std::format!("{:?} ", std::thread::current().id()));
-    let mut texts =
-        Player::<str, String>::new(Interner::new(), true, |number| text("text ", number), borrowed);
+    let mut texts = Player::<str, String>::new(
+        Interner::new(),
+        true,
+        |number| text("text ", number),
+        borrowed(),
+    );
     let mut bytes = Player::<[u8], Vec<u8>>::new(
         Interner::global(),
         false,
         |number| THREAD.with_borrow(|thread| text(thread, number).into_bytes()),
-        borrowed,
+        borrowed(),
     );
     let mut slices = Player::<[Clumsy], Vec<Clumsy>>::new(
         Interner::new(),
         true,
         |number| (0..=number % 50).map(|at| Clumsy(text("", number ^ at))).collect(),
-        borrowed,
+        borrowed(),
     );
     let mut values = Player::<Clumsy, Clumsy>::new(
         Interner::new(),
         true,
         |number| Clumsy(text("", number)),
-        |interner, key| interner.intern(key.clone()),
+        [
+            |interner, key| interner.intern(key.clone()),
+            |interner, key| interner.intern_immortal(key.clone()),
+        ],
     );
     for pair in data.chunks_exact(2) {
         let (op, number) = (pair[0], pair[1]);

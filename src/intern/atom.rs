@@ -1,6 +1,5 @@
 //! Immortal text that the program names in its source.
 
-use super::intern;
 use super::interned::Interned;
 use crate::sync::OnceLock;
 use core::fmt;
@@ -52,11 +51,7 @@ impl Atom {
     pub fn get(&self) -> &Interned<str> {
         self.handle.get_or_init(
             #[cold]
-            || {
-                let handle = intern(self.text);
-                handle.immortalize();
-                handle
-            },
+            || Interned::intern_immortal(self.text),
         )
     }
 }

@@ -9,6 +9,11 @@
 //! An entry finds its region, and so its interner, by masking its address. The heads of runs lie
 //! together in the region's first page, not in the runs: heads 64 KiB apart would share one cache set.
 //!
+//! Entries that are made immortal lie one behind the other in regions of their own, whose addresses have
+//! the bit set that is a region's size; all others have it clear. So whether a handle is counted is seen
+//! in the handle ([`is_immortal`]), and nothing of a popular immortal entry is written, nor read to clone
+//! it. (An entry that lived before it became immortal cannot move, and is counted on.)
+//!
 //! A page's free blocks are on a list of its own. A class hands out the blocks of one page at a time:
 //! the *active* list, or, of a *fresh* page, which reads as zeroes, what is *carved* next. Those count
 //! as out. A page *opens*, for its free blocks to be handed out, when an eighth of its blocks are free
@@ -52,6 +57,9 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The end of a page's list.
 const NONE: u16 = u16::MAX;
 
+/// What regions are aligned to: twice their size, so that one bit of an address tells two kinds.
+const ALIGN: usize = 2 * REGION;
+
 const _: () = assert!(REGION / RUN * size_of::<RunHead>() <= PAGE);
 
 /// Size classes: multiples of 8 to 128, then what fills a page, in multiples of 16.
@@ -94,6 +102,12 @@ const fn table_bytes(log2: u32) -> usize {
 /// The blocks of a page.
 const fn blocks_in_page(size: usize) -> usize {
     PAGE / size
+}
+
+/// Whether an entry was made immortal: nobody counts its handles.
+#[inline(always)]
+pub(super) fn is_immortal(entry: NonNull<Header>) -> bool {
+    entry.addr().get() & REGION != 0
 }
 
 /// What a region begins with.
@@ -206,6 +220,22 @@ pub(super) struct Regions {
     next_run: usize,
     starter: *mut u8,
     starter_end: *mut u8,
+    immortals: Immortals,
+}
+
+/// Where immortal entries are made. They stay for ever, and so does an interner that has any.
+#[derive(Debug)]
+struct Immortals {
+    /// Where the next one goes, and where that ends: in a page or run of their current region.
+    next: *mut u8,
+    end: *mut u8,
+    region: *mut u8,
+    /// Number of the next run in the region; the end at first.
+    next_run: usize,
+    /// Of all entries.
+    bytes: usize,
+    /// Of the memory behind them.
+    committed: usize,
 }
 
 // SAFETY: the pointers are to memory of the interner, which moves with the regions.
@@ -220,21 +250,27 @@ impl Regions {
             next_run: REGION / RUN,
             starter: null_mut(),
             starter_end: null_mut(),
+            immortals: Immortals {
+                next: null_mut(),
+                end: null_mut(),
+                region: null_mut(),
+                next_run: REGION / RUN,
+                bytes: 0,
+                committed: 0,
+            },
         }
     }
 
     fn run(&mut self, interner: *const Interner) -> Option<NonNull<RunHead>> {
         if self.next_run == REGION / RUN {
-            let region = os::reserve(REGION, REGION)?;
-            // SAFETY: the first page of the reservation just made.
-            if !unsafe { os::commit(region, PAGE) } {
+            let region = os::reserve(REGION, ALIGN)?;
+            let head = RegionHead { interner, before: self.region };
+            // SAFETY: a region, just reserved.
+            if !unsafe { begin_region(region, head) } {
                 // SAFETY: nobody else knows of the reservation.
-                unsafe { os::release(region, REGION, REGION) };
+                unsafe { os::release(region, REGION, ALIGN) };
                 return None;
             }
-            let head = RegionHead { interner, before: self.region };
-            // SAFETY: the first page is writable and nobody else knows of it.
-            unsafe { region.cast::<RegionHead>().write(head) };
             self.region = region.as_ptr();
             self.next_run = 1;
         }
@@ -305,8 +341,22 @@ impl Regions {
             // SAFETY: a region begins with its head.
             self.region = unsafe { (*region.as_ptr().cast::<RegionHead>()).before };
             // SAFETY: reserved like this by `run`; nobody uses it any more.
-            unsafe { os::release(region, REGION, REGION) };
+            unsafe { os::release(region, REGION, ALIGN) };
         }
+    }
+
+    /// A block for an immortal entry, its count zero and its contents anything.
+    pub(super) fn immortal(
+        &mut self,
+        class: usize,
+        interner: *const Interner,
+    ) -> Option<NonNull<Header>> {
+        self.immortals.allocate(block_size(class), interner)
+    }
+
+    /// How much memory the immortal entries have.
+    pub(super) fn immortal_bytes(&self) -> BlockBytes {
+        BlockBytes { live: self.immortals.bytes, pages: self.immortals.committed, purged: 0 }
     }
 
     fn starter(&mut self, interner: *const Interner) -> Option<NonNull<u8>> {
@@ -323,6 +373,87 @@ impl Regions {
         self.starter = unsafe { span.add(STARTER) };
         NonNull::new(span)
     }
+}
+
+/// Writes the head of a region that was just reserved; false when memory is refused.
+///
+/// # Safety
+/// `region` is one, and nobody else knows of it.
+unsafe fn begin_region(region: NonNull<u8>, head: RegionHead) -> bool {
+    // SAFETY: the first page of the reservation just made.
+    let committed = unsafe { os::commit(region, PAGE) };
+    if committed {
+        // SAFETY: the first page is writable and nobody else knows of it.
+        unsafe { region.cast::<RegionHead>().write(head) };
+    }
+    committed
+}
+
+impl Immortals {
+    fn allocate(&mut self, size: usize, interner: *const Interner) -> Option<NonNull<Header>> {
+        // Sizes that are a multiple of 16 may be of values that are aligned so.
+        let align = if size.is_multiple_of(16) { 16 } else { 8 };
+        let mut skip = self.next.align_offset(align);
+        if self.end.addr() - self.next.addr() < skip + size {
+            self.refill(interner)?;
+            skip = self.next.align_offset(align);
+        }
+        // SAFETY: there is room for the gap and the block.
+        let block = unsafe { self.next.add(skip) };
+        // SAFETY: as above.
+        self.next = unsafe { block.add(size) };
+        self.bytes += size;
+        NonNull::new(block.cast())
+    }
+
+    /// Goes on in the next run, or in the first page of a new region, behind its head: room for any block.
+    #[cold]
+    fn refill(&mut self, interner: *const Interner) -> Option<()> {
+        let (start, bytes, head) = if self.next_run == REGION / RUN {
+            let region = reserve_for_immortals()?;
+            let head = RegionHead { interner, before: self.region };
+            // SAFETY: a region, just reserved.
+            if !unsafe { begin_region(region, head) } {
+                // SAFETY: nobody else knows of the reservation.
+                unsafe { release_for_immortals(region) };
+                return None;
+            }
+            self.region = region.as_ptr();
+            self.next_run = 1;
+            (self.region, PAGE, size_of::<RegionHead>())
+        } else {
+            // SAFETY: the number is below the number of runs in the region.
+            let run = unsafe { self.region.add(self.next_run * RUN) };
+            // SAFETY: the run lies in our reservation and was not committed before.
+            if !unsafe { os::commit(NonNull::new(run)?, RUN) } {
+                return None;
+            }
+            self.next_run += 1;
+            (run, RUN, 0)
+        };
+        self.committed += bytes;
+        // SAFETY: behind the head, in the page or run.
+        self.next = unsafe { start.add(head) };
+        // SAFETY: its end.
+        self.end = unsafe { start.add(bytes) };
+        Some(())
+    }
+}
+
+/// The addresses of a region with the bit set: the upper half of as much as regions are aligned to.
+fn reserve_for_immortals() -> Option<NonNull<u8>> {
+    let both = os::reserve(ALIGN, ALIGN)?;
+    // SAFETY: the middle of the reservation.
+    Some(unsafe { both.add(REGION) })
+}
+
+/// # Safety
+/// `region` is from [`reserve_for_immortals`], and nobody knows of it.
+unsafe fn release_for_immortals(region: NonNull<u8>) {
+    // SAFETY: the region is the upper half of its reservation.
+    let both = unsafe { region.sub(REGION) };
+    // SAFETY: reserved like this.
+    unsafe { os::release(both, ALIGN, ALIGN) };
 }
 
 /// The blocks of one class of a shard. All zero is a class without blocks.

@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 /// type, [`Interner::global`]. An interner of one's own keeps its values apart: equal values of two
 /// interners have two handles, which are not equal. It may go before its handles; its memory goes with
 /// the last of both (with none if a value was
-/// [immortalized](Interned::immortalize); nothing is by itself, as `""` is in the program's). Python has one interner for each interpreter.
+/// made [immortal](Self::intern_immortal); nothing is by itself, as `""` is in the program's). Python has one interner for each interpreter.
 ///
 /// Any thread may use it. A new one takes 450 KiB of addresses, of which two pages are touched.
 ///
@@ -132,9 +132,24 @@ impl<T: ?Sized + Internable> Interner<T> {
     #[inline]
     pub fn try_intern(&self, value: impl Intern<T>) -> Result<Interned<T>, OutOfMemory> {
         // SAFETY: the interner is of `T`.
-        let entry = unsafe { value.make(self.shared()) }?;
-        // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
-        Ok(unsafe { Interned::from_entry(entry) })
+        unsafe { Interned::make(value, self.shared(), false) }
+    }
+
+    /// The canonical handle of a value that shall live for ever: [`Interned::intern_immortal`], in this
+    /// interner, whose memory stays for ever then.
+    ///
+    /// # Panics
+    /// As [`Interned::intern`].
+    ///
+    /// ```
+    /// # use hoopsnake::intern::Interner;
+    /// let keywords = Interner::<str>::new();
+    /// assert!(keywords.intern_immortal("while").is_immortal());
+    /// ```
+    pub fn intern_immortal(&self, value: impl Intern<T>) -> Interned<T> {
+        // SAFETY: the interner is of `T`.
+        let made = unsafe { Interned::make(value, self.shared(), true) };
+        made.unwrap_or_else(|error| error.handle())
     }
 
     /// The handle of a value that is interned here already: [`Interned::get_by`], in this interner.
@@ -269,7 +284,7 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interner<T> {
         Q: ?Sized + Eq + Hash + ToOwned<Owned = T>,
     {
         // SAFETY: the interner is of `T`.
-        match unsafe { make_value::<T, Q, &Q>(self.shared(), key, Q::to_owned) } {
+        match unsafe { make_value::<T, Q, &Q>(self.shared(), key, false, Q::to_owned) } {
             // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
             Ok(entry) => unsafe { Interned::from_entry(entry) },
             Err(error) => error.handle(),

@@ -209,7 +209,7 @@ impl<const LAST: i64> IntTo<LAST> {
     /// ```
     #[inline]
     pub fn is_immortal(&self) -> bool {
-        self.object().count.get().is_none()
+        self.object().count.is_immortal()
     }
 }
 
@@ -254,7 +254,11 @@ impl<const LAST: i64> Clone for IntTo<LAST> {
     /// One more handle: an atomic addition, none for a shared object.
     #[inline]
     fn clone(&self) -> Self {
-        self.object().count.increment();
+        // A load here and in `drop` keeps threads from writing to what all of them share.
+        let count = &self.object().count;
+        if !count.is_immortal() {
+            count.increment();
+        }
         Self(self.0)
     }
 }
@@ -262,7 +266,8 @@ impl<const LAST: i64> Clone for IntTo<LAST> {
 impl<const LAST: i64> Drop for IntTo<LAST> {
     #[inline]
     fn drop(&mut self) {
-        if self.object().count.decrement() {
+        let count = &self.object().count;
+        if !count.is_immortal() && count.decrement() {
             // SAFETY: shared objects are immortal, so this one came from `Box::leak`; the last
             // handle is going.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });

@@ -5,7 +5,7 @@ use super::interner::Interner;
 use super::key::{Intern, LookUp, make_value};
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, Internable};
-use super::{OutOfMemory, release};
+use super::{OutOfMemory, blocks, release};
 use alloc::borrow::ToOwned;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -129,13 +129,14 @@ impl<T: ?Sized> Interned<T> {
     /// ```
     #[inline]
     pub fn is_immortal(&self) -> bool {
-        self.header().count.get().is_none()
+        self.header().count.is_immortal()
     }
 
-    /// Lets the value live for ever: handles of it are not counted any more, and threads that use
-    /// it do not contend.
+    /// Lets the value live for ever.
     ///
-    /// Python's `_PyUnicode_InternImmortal`. Takes a lock, once.
+    /// The entry stays where it is and keeps its count word, which other handles write to; so it costs
+    /// what it did, and threads that share it contend as before. What is
+    /// [made immortal](Interned::intern_immortal) is not counted. Takes a lock, once.
     ///
     /// ```
     /// # use hoopsnake::intern::intern;
@@ -156,7 +157,7 @@ impl<T: ?Sized> Interned<T> {
 
     fn interner(&self) -> &Interner {
         // SAFETY: the handle's entry is of an interner that outlives it.
-        unsafe { super::blocks::interner_of(self.entry) }
+        unsafe { blocks::interner_of(self.entry) }
     }
 }
 
@@ -202,7 +203,49 @@ impl<T: ?Sized + Internable> Interned<T> {
     pub fn try_intern(value: impl Intern<T>) -> Result<Self, OutOfMemory> {
         let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory)?;
         // SAFETY: the interner is that of `T`.
-        let entry = unsafe { value.make(interner) }?;
+        unsafe { Self::make(value, interner, false) }
+    }
+
+    /// As [`intern`](Self::intern), of a value that shall live for ever: nobody counts its handles, so
+    /// that threads which use it do not contend.
+    ///
+    /// Python's `_PyUnicode_InternImmortal`. [`atom!`](crate::atom) does this for what the source names.
+    /// A value that is interned and counted already becomes immortal where it is, as by
+    /// [`immortalize`](Self::immortalize).
+    ///
+    /// # Panics
+    /// As [`intern`](Self::intern).
+    ///
+    /// ```
+    /// # use hoopsnake::intern::{Interned, intern};
+    /// let keyword = Interned::<str>::intern_immortal("yield");
+    /// assert!(keyword.is_immortal() && keyword.ptr_eq(&intern("yield")));
+    /// ```
+    pub fn intern_immortal(value: impl Intern<T>) -> Self {
+        let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory);
+        // SAFETY: the interner is that of `T`.
+        let made = interner.and_then(|interner| unsafe { Self::make(value, interner, true) });
+        made.unwrap_or_else(|error| error.handle())
+    }
+
+    /// The handle of a value in an interner.
+    ///
+    /// # Errors
+    /// When memory is refused.
+    ///
+    /// # Safety
+    /// The interner is of values of type `T`.
+    #[inline(always)]
+    pub(super) unsafe fn make(
+        value: impl Intern<T>,
+        interner: &Interner,
+        immortal: bool,
+    ) -> Result<Self, OutOfMemory> {
+        // SAFETY: the caller's promise.
+        let entry = unsafe { value.make(interner, immortal) }?;
+        if immortal {
+            interner.make_immortal(entry);
+        }
         // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
         Ok(unsafe { Self::from_entry(entry) })
     }
@@ -309,7 +352,7 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
     {
         let make = |interner| {
             // SAFETY: the interner is that of `T`.
-            let entry = unsafe { make_value::<T, Q, &Q>(interner, key, Q::to_owned) }?;
+            let entry = unsafe { make_value::<T, Q, &Q>(interner, key, false, Q::to_owned) }?;
             // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
             Ok(unsafe { Self::from_entry(entry) })
         };
@@ -319,20 +362,22 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
 }
 
 impl<T: ?Sized> Clone for Interned<T> {
-    /// One more handle: an atomic addition, none for an immortal value.
+    /// One more handle: an atomic addition, nothing for a value that was made immortal.
     #[inline(always)]
     fn clone(&self) -> Self {
-        self.header().count.increment();
+        if !blocks::is_immortal(self.entry) {
+            self.header().count.increment();
+        }
         Self { entry: self.entry, contents: PhantomData }
     }
 }
 
 impl<T: ?Sized> Drop for Interned<T> {
-    /// One handle less: an atomic subtraction, none for an immortal value. The last one ends the
+    /// One handle less: an atomic subtraction, nothing for a value that was made immortal. The last one ends the
     /// entry under the lock of its shard.
     #[inline(always)]
     fn drop(&mut self) {
-        if self.header().count.decrement() {
+        if !blocks::is_immortal(self.entry) && self.header().count.decrement() {
             // SAFETY: the count just reached zero.
             unsafe { release::last_drop(self.entry) };
         }

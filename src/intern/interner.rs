@@ -6,7 +6,7 @@
 //! # Orderings
 //! Relaxed: slots that are cleared here belong to a table that readers have left, or find empty.
 
-use super::blocks::{BlockBytes, Regions, ShardMemory};
+use super::blocks::{self, BlockBytes, Regions, ShardMemory};
 use super::entry::Header;
 use super::fork;
 use super::hash::Seed;
@@ -175,8 +175,11 @@ impl Interner {
         self.shards.iter().map(Shard::mortal).sum()
     }
 
-    /// Makes an entry immortal; the caller has a count.
+    /// Lets an entry live for ever, if it was not made so; the caller has a count.
     pub(super) fn make_immortal(&self, entry: EntryPtr) {
+        if blocks::is_immortal(entry.0) {
+            return;
+        }
         // SAFETY: the caller's count keeps the entry alive.
         let header = unsafe { entry.0.as_ref() };
         if header.count.make_immortal() {
@@ -215,6 +218,7 @@ impl Interner {
             let bytes = self.shard(hash).with_blocks(|memory| unsafe { memory.as_ref() }.bytes());
             blocks.add(bytes);
         }
+        blocks.add(self.regions().immortal_bytes());
         (tables, blocks)
     }
 
@@ -337,6 +341,23 @@ impl Interner {
         }
     }
 
+    /// A block of `class` for an entry of a shard.
+    ///
+    /// # Safety
+    /// The memory is that of the shard, whose lock is held.
+    unsafe fn block(
+        &self,
+        memory: &mut NonNull<ShardMemory>,
+        class: usize,
+        immortal: bool,
+    ) -> Option<NonNull<Header>> {
+        if immortal {
+            return self.regions().immortal(class, self);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { memory.as_mut() }.allocate(class, self)
+    }
+
     fn number(hash: u64) -> usize {
         (hash >> (u64::BITS - SHARD_BITS)) as usize
     }
@@ -394,7 +415,7 @@ impl Interner {
             immortal,
             |memory| {
                 // SAFETY: the shard's lock is held, and the memory is the shard's.
-                let entry = unsafe { memory.as_mut() }.allocate(class, self)?;
+                let entry = unsafe { self.block(memory, class, immortal) }?;
                 // SAFETY: the block was just allocated for this class.
                 unsafe { new.take()?.fill(EntryPtr(entry), hash) };
                 Some(entry_of(entry))
@@ -465,6 +486,7 @@ impl Interner {
         &self,
         new: N,
         hash: u64,
+        immortal: bool,
         matches: impl Fn(&N, EntryPtr) -> bool,
     ) -> Option<EntryPtr> {
         // Dropped when the lock is released: what is left of a value may be user code.
@@ -476,10 +498,10 @@ impl Interner {
                 return Some(self.found(found, held));
             }
             new.set(Some(held));
-            let made = table::insert_unless_changed(self, hash, seen, false, |memory| {
+            let made = table::insert_unless_changed(self, hash, seen, immortal, |memory| {
                 let held = new.take()?;
                 // SAFETY: the shard's lock is held, and the memory is the shard's.
-                let Some(entry) = unsafe { memory.as_mut() }.allocate(held.class(), self) else {
+                let Some(entry) = (unsafe { self.block(memory, held.class(), immortal) }) else {
                     new.set(Some(held));
                     return None;
                 };
@@ -521,6 +543,11 @@ impl Space for Interner {
     fn header(&self, entry: Entry) -> &Header {
         // SAFETY: what is in a slot is a block of this interner, and blocks stay blocks while it lives.
         unsafe { entry_ptr(entry).0.as_ref() }
+    }
+
+    #[inline(always)]
+    fn is_immortal(&self, entry: Entry) -> bool {
+        blocks::is_immortal(entry_ptr(entry).0)
     }
 
     fn keyed_hash(&self, entry: Entry) -> Option<u64> {

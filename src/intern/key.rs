@@ -73,14 +73,14 @@ pub(super) mod sealed {
 
     /// How to find or make an entry.
     pub trait Make<T: ?Sized> {
-        /// The entry, with a count.
+        /// The entry, with a count; an `immortal` one, if it must be made and is to be so.
         ///
         /// # Errors
         /// When memory is refused.
         ///
         /// # Safety
         /// The interner is of values of type `T`.
-        unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory>;
+        unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory>;
     }
 }
 
@@ -94,13 +94,15 @@ use sealed::{Find, Make};
 fn make_bytes<T: ?Sized + Stored>(
     interner: &Interner,
     bytes: &[u8],
+    immortal: bool,
     single: impl FnOnce() -> bool,
 ) -> Result<EntryPtr, OutOfMemory> {
     let hash = interner.hash_bytes(bytes);
     if let Some(entry) = interner.look_up_bytes(bytes, hash) {
         return Ok(entry);
     }
-    let immortal = single() && T::global().is_some_and(|global| core::ptr::eq(global, interner));
+    let single = || single() && T::global().is_some_and(|global| core::ptr::eq(global, interner));
+    let immortal = immortal || single();
     interner.insert_bytes(bytes, hash, immortal).ok_or(OutOfMemory)
 }
 
@@ -133,9 +135,9 @@ macro_rules! found_as_bytes {
 
         impl Make<$ty> for &$ty {
             #[inline(always)]
-            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 let $contents = self;
-                make_bytes::<$ty>(interner, $bytes, || $single)
+                make_bytes::<$ty>(interner, $bytes, immortal, || $single)
             }
         }
     )*};
@@ -176,7 +178,7 @@ impl Find<Path> for Path {
 }
 
 impl Make<Path> for &Path {
-    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: compared while a count is held; of paths by the caller's promise.
         let matches = |entry| self.is(unsafe { Path::contents(entry) });
         let hash = interner.hash_value(self);
@@ -184,7 +186,7 @@ impl Make<Path> for &Path {
             return Ok(entry);
         }
         let new = NewBytes::new(self.as_os_str().as_encoded_bytes()).ok_or(OutOfMemory)?;
-        interner.insert_value(new, hash, |_, entry| matches(entry)).ok_or(OutOfMemory)
+        interner.insert_value(new, hash, immortal, |_, entry| matches(entry)).ok_or(OutOfMemory)
     }
 }
 
@@ -228,10 +230,11 @@ impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
 unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
     interner: &Interner,
     slice: S,
+    immortal: bool,
     own: impl FnOnce(S) -> Vec<T>,
 ) -> Result<EntryPtr, OutOfMemory> {
     if let Some(bytes) = as_bytes(slice.borrow()) {
-        return make_bytes::<[u8]>(interner, bytes, || bytes.len() <= 1);
+        return make_bytes::<[u8]>(interner, bytes, immortal, || bytes.len() <= 1);
     }
     let is = |slice: &[T], entry| {
         // SAFETY: compared while a count is held; of such slices by the caller's promise.
@@ -242,21 +245,21 @@ unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
         return Ok(interner.found(entry, slice));
     }
     let new = NewSlice::new(own(slice));
-    interner.insert_value(new, hash, |new, entry| is(new.get(), entry)).ok_or(OutOfMemory)
+    interner.insert_value(new, hash, immortal, |new, entry| is(new.get(), entry)).ok_or(OutOfMemory)
 }
 
 impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &[T] {
     #[inline]
-    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
-        unsafe { make_slice(interner, self, <[T]>::to_vec) }
+        unsafe { make_slice(interner, self, immortal, <[T]>::to_vec) }
     }
 }
 
 impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &Vec<T> {
-    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
-        unsafe { Make::<[T]>::make(self.as_slice(), interner) }
+        unsafe { Make::<[T]>::make(self.as_slice(), interner, immortal) }
     }
 }
 
@@ -264,9 +267,9 @@ impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &Vec<T> {
 macro_rules! made_by_moving {
     ($([$($generics:tt)*] $ty:ty, |$owned:ident| $vec:expr;)*) => {$(
         impl<T: Eq + Hash + Send + Sync + 'static, $($generics)*> Make<[T]> for $ty {
-            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 // SAFETY: as the caller's.
-                unsafe { make_slice(interner, self, |$owned| $vec) }
+                unsafe { make_slice(interner, self, immortal, |$owned| $vec) }
             }
         }
     )*};
@@ -284,10 +287,10 @@ made_by_moving! {
 macro_rules! made_by_copying {
     ($($from:ty => $to:ty;)*) => {$(
         impl Make<$to> for $from {
-            unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 let borrowed: &$to = &self;
                 // SAFETY: as the caller's.
-                unsafe { Make::<$to>::make(borrowed, interner) }
+                unsafe { Make::<$to>::make(borrowed, interner, immortal) }
             }
         }
     )*};
@@ -313,11 +316,11 @@ made_by_copying! {
 }
 
 impl Make<str> for char {
-    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         let mut buffer = [0; 4];
         let text: &str = self.encode_utf8(&mut buffer);
         // SAFETY: as the caller's.
-        unsafe { Make::<str>::make(text, interner) }
+        unsafe { Make::<str>::make(text, interner, immortal) }
     }
 }
 
@@ -347,6 +350,7 @@ impl<T: Borrow<Q> + 'static, Q: Eq + Hash + ?Sized> Find<T> for Q {
 pub(super) unsafe fn make_value<T, Q, B>(
     interner: &Interner,
     value: B,
+    immortal: bool,
     own: impl FnOnce(B) -> T,
 ) -> Result<EntryPtr, OutOfMemory>
 where
@@ -363,13 +367,15 @@ where
         return Ok(interner.found(entry, value));
     }
     let new = NewValue::new(own(value));
-    interner.insert_value(new, hash, |new, entry| is(new.get().borrow(), entry)).ok_or(OutOfMemory)
+    interner
+        .insert_value(new, hash, immortal, |new, entry| is(new.get().borrow(), entry))
+        .ok_or(OutOfMemory)
 }
 
 impl<T: Eq + Hash + Send + Sync + 'static> Make<T> for T {
     #[inline]
-    unsafe fn make(self, interner: &Interner) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
-        unsafe { make_value::<T, T, T>(interner, self, |value| value) }
+        unsafe { make_value::<T, T, T>(interner, self, immortal, |value| value) }
     }
 }

@@ -12,6 +12,7 @@
 //! | not keep the value | [`WeakInterned`] |
 //! | maps and sets by interned keys, which need no handle to be asked | [`InternMap`], [`InternSet`] |
 //! | names that the source knows | [`atom!`](crate::atom), [`Atom`] |
+//! | what lives for ever | [`Interned::intern_immortal`] |
 //! | Python's integers, the small ones shared and immortal | [`Int`], [`IntTo`] |
 //! | serialised data (feature `serde`) | `Serialize`, `Deserialize` |
 //!
@@ -38,8 +39,9 @@
 //! - While a handle lives, every interning of an equal value gives the same entry.
 //! - The table's own reference does not keep an entry alive and is not counted.
 //! - `""` and the 256 one-character texts from U+0000 to U+00FF live for ever once [`intern`](intern())
-//!   has met them, and so does what is asked to ([`Interned::immortalize`]); handles of these are not
-//!   counted.
+//!   has met them, and so does what is asked to ([`Interned::intern_immortal`]); handles of these are not
+//!   counted. What lived when it was asked to ([`Interned::immortalize`]) lives for ever too, but is
+//!   counted on.
 //! - Strings that are chosen so that their hashes collide cost what others cost. Paths, slices and values
 //!   rely on the seed of the hash alone: how they hash is not ours to change.
 //! - User code (`Hash`, `Eq`, `Drop`) runs without a lock of ours. It may intern, drop handles and

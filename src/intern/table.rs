@@ -180,6 +180,9 @@ pub trait Space {
     /// The head of an entry, dead or alive.
     fn header(&self, entry: Entry) -> &Header;
 
+    /// Whether an entry was made immortal, so that its handles are not counted; it has had no other life.
+    fn is_immortal(&self, entry: Entry) -> bool;
+
     /// The keyed hash of an entry's contents, or `None` where contents cannot be hashed under the
     /// lock; such a space has no keyed tables. The caller holds the lock of the entry's shard.
     fn keyed_hash(&self, entry: Entry) -> Option<u64>;
@@ -278,9 +281,13 @@ fn look_on<S: Space>(
     None
 }
 
-/// Takes a count of an entry if it lives and matches: counts first, then compares.
+/// Takes a count of an entry if it lives and matches: counts first, then compares. There is nothing to
+/// count of an immortal one: it was filled before its slot was, and never again.
 #[inline(always)]
 fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> bool {
+    if space.is_immortal(entry) {
+        return matches(entry);
+    }
     if !space.header(entry).count.try_increment() {
         return false;
     }
@@ -314,7 +321,8 @@ impl<S: Space> Drop for Counted<'_, S> {
     }
 }
 
-/// Looks for an entry under the lock; if there is none, makes one. `None` when memory is refused.
+/// Looks for an entry under the lock; if there is none, makes one, an `immortal` one if so. `None` when
+/// memory is refused.
 ///
 /// Nothing that is handed in may be user code. `make` fills a block and leaves its count zero.
 pub fn look_up_or_insert<S: Space>(
@@ -423,6 +431,7 @@ fn insert<S: Space>(
     }
     let entry = make(&mut writer.blocks)?;
     debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
+    debug_assert_eq!(space.is_immortal(entry), immortal, "{entry:?} is of the other kind");
     let table = space.view(hash).current();
     space.header(entry).count.publish(immortal);
     match vacancy {

@@ -405,3 +405,31 @@ fn immortals_stay() {
     assert_eq!(own.intern("immortal, soon").id(), id);
     own.0.check_invariants();
 }
+
+/// What is made immortal is not counted, by nobody: its word does not change. More of them than fit one
+/// region, of all sizes and alignments.
+#[test]
+fn made_immortals_are_not_counted() {
+    let interner = crate::intern::Interner::<str>::new();
+    let text = |number: usize| "x".repeat(number % 1100) + &number.to_string();
+    let held: Vec<_> = (0..12_000).map(|number| interner.intern_immortal(text(number))).collect();
+    interner.check_invariants();
+    let stats = interner.stats();
+    assert_eq!((stats.entries, stats.immortal), (held.len(), held.len()));
+    assert!(stats.entry_bytes > 4 << 20 && stats.page_bytes >= stats.entry_bytes, "{stats}");
+    for (number, handle) in held.iter().enumerate() {
+        assert!(handle.is_immortal() && *handle == *text(number));
+        assert!(interner.intern(text(number)).clone().ptr_eq(handle));
+        drop(interner.get(&*text(number)));
+        assert_eq!(handle.header().count.word(), crate::intern::entry::Count::immortal().word());
+    }
+    let wide = crate::intern::Interner::<u128>::new();
+    let odd = wide.intern(1);
+    assert!(!odd.is_immortal());
+    for number in 0..1000 {
+        let handle = wide.intern_immortal(number);
+        assert!(*handle == number && core::ptr::from_ref(&*handle).is_aligned());
+        assert!(handle.is_immortal() && wide.intern(number).ptr_eq(&handle));
+    }
+    assert!(odd.is_immortal(), "where it is");
+}
