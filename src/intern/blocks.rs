@@ -29,7 +29,7 @@
 //! - Of a page: blocks out + blocks on its list = blocks. A run is listed if a page is open or fresh.
 
 use super::entry::Header;
-use super::interner::{Interner, SHARDS};
+use super::store::{SHARDS, Store};
 use crate::base::bits::prefetch;
 use crate::base::config::PAGE;
 use crate::os;
@@ -113,7 +113,7 @@ pub(super) fn is_immortal(entry: NonNull<Header>) -> bool {
 /// What a region begins with.
 #[repr(C, align(64))]
 struct RegionHead {
-    interner: *const Interner,
+    interner: *const Store,
     /// The region before, if any.
     before: *mut u8,
 }
@@ -181,7 +181,7 @@ impl RunHead {
 /// # Safety
 /// `entry` is an entry of an interner that is not unmapped for as long as `'a`.
 #[inline]
-pub(super) unsafe fn interner_of<'a>(entry: NonNull<Header>) -> &'a Interner {
+pub(super) unsafe fn interner_of<'a>(entry: NonNull<Header>) -> &'a Store {
     // SAFETY: the caller's promise.
     let interner = unsafe { interner_ptr_of(entry) };
     // SAFETY: it is the address of the entry's interner, which stays mapped.
@@ -193,7 +193,7 @@ pub(super) unsafe fn interner_of<'a>(entry: NonNull<Header>) -> &'a Interner {
 /// # Safety
 /// `entry` is an entry of an interner that is mapped now.
 #[inline]
-pub(super) unsafe fn interner_ptr_of(entry: NonNull<Header>) -> NonNull<Interner> {
+pub(super) unsafe fn interner_ptr_of(entry: NonNull<Header>) -> NonNull<Store> {
     let offset = entry.addr().get() % REGION;
     // SAFETY: an entry lies in a region, whose head is at its aligned start.
     let head = unsafe { entry.cast::<u8>().sub(offset) }.cast::<RegionHead>();
@@ -261,7 +261,7 @@ impl Regions {
         }
     }
 
-    fn run(&mut self, interner: *const Interner) -> Option<NonNull<RunHead>> {
+    fn run(&mut self, interner: *const Store) -> Option<NonNull<RunHead>> {
         if self.next_run == REGION / RUN {
             let region = os::reserve(REGION, ALIGN)?;
             let head = RegionHead { interner, before: self.region };
@@ -349,7 +349,7 @@ impl Regions {
     pub(super) fn immortal(
         &mut self,
         class: usize,
-        interner: *const Interner,
+        interner: *const Store,
     ) -> Option<NonNull<Header>> {
         self.immortals.allocate(block_size(class), interner)
     }
@@ -359,7 +359,7 @@ impl Regions {
         BlockBytes { live: self.immortals.bytes, pages: self.immortals.committed, purged: 0 }
     }
 
-    fn starter(&mut self, interner: *const Interner) -> Option<NonNull<u8>> {
+    fn starter(&mut self, interner: *const Store) -> Option<NonNull<u8>> {
         if self.starter == self.starter_end {
             let head = self.run(interner)?;
             // SAFETY: the run is new; nobody else writes its head.
@@ -390,7 +390,7 @@ unsafe fn begin_region(region: NonNull<u8>, head: RegionHead) -> bool {
 }
 
 impl Immortals {
-    fn allocate(&mut self, size: usize, interner: *const Interner) -> Option<NonNull<Header>> {
+    fn allocate(&mut self, size: usize, interner: *const Store) -> Option<NonNull<Header>> {
         // Sizes that are a multiple of 16 may be of values that are aligned so.
         let align = if size.is_multiple_of(16) { 16 } else { 8 };
         let mut skip = self.next.align_offset(align);
@@ -408,7 +408,7 @@ impl Immortals {
 
     /// Goes on in the next run, or in the first page of a new region, behind its head: room for any block.
     #[cold]
-    fn refill(&mut self, interner: *const Interner) -> Option<()> {
+    fn refill(&mut self, interner: *const Store) -> Option<()> {
         let (start, bytes, head) = if self.next_run == REGION / RUN {
             let region = reserve_for_immortals()?;
             let head = RegionHead { interner, before: self.region };
@@ -507,11 +507,7 @@ impl BlockBytes {
 impl ShardMemory {
     /// A block of `class`, its count zero and its contents anything.
     #[inline]
-    pub(super) fn allocate(
-        &mut self,
-        class: usize,
-        interner: &Interner,
-    ) -> Option<NonNull<Header>> {
+    pub(super) fn allocate(&mut self, class: usize, interner: &Store) -> Option<NonNull<Header>> {
         let size = block_size(class);
         let blocks = &mut self.classes[class];
         if blocks.free.is_null() && blocks.next == blocks.end && !blocks.refill(class, interner) {
@@ -632,7 +628,7 @@ impl Class {
 
     /// Finds something to hand out: an open page, a fresh one, or a new run.
     #[cold]
-    fn refill(&mut self, class: usize, interner: &Interner) -> bool {
+    fn refill(&mut self, class: usize, interner: &Store) -> bool {
         if let Some(run) = NonNull::new(self.listed) {
             self.open_page(run, block_size(class));
             return true;

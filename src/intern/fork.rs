@@ -7,7 +7,7 @@
 //! the child.
 
 use super::hash::Seed;
-use super::interner::Interner;
+use super::store::Store;
 use super::{global, int, weak};
 use crate::os::fork::ForkLocks;
 use crate::sync::RawMutex;
@@ -17,12 +17,12 @@ use core::ptr::NonNull;
 /// The neighbours of an interner in the list.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    next: Cell<Option<NonNull<Interner>>>,
-    before: Cell<Option<NonNull<Interner>>>,
+    next: Cell<Option<NonNull<Store>>>,
+    before: Cell<Option<NonNull<Store>>>,
 }
 
 /// The first interner.
-struct List(Option<NonNull<Interner>>);
+struct List(Option<NonNull<Store>>);
 
 // SAFETY: the list is of interners, which are shared between threads.
 unsafe impl Send for List {}
@@ -39,7 +39,7 @@ pub(super) fn register() {
 ///
 /// # Safety
 /// It is filled, joins once, and leaves before it is unmapped.
-pub(super) unsafe fn join(interner: NonNull<Interner>) {
+pub(super) unsafe fn join(interner: NonNull<Store>) {
     let mut all = ALL.lock();
     let first = all.0.replace(interner);
     links(&interner).next.set(first);
@@ -52,7 +52,7 @@ pub(super) unsafe fn join(interner: NonNull<Interner>) {
 ///
 /// # Safety
 /// It joined, and nobody else uses it any more.
-pub(super) unsafe fn leave(interner: NonNull<Interner>) {
+pub(super) unsafe fn leave(interner: NonNull<Store>) {
     let mut all = ALL.lock();
     let (before, next) = (links(&interner).before.take(), links(&interner).next.take());
     match &before {
@@ -65,7 +65,7 @@ pub(super) unsafe fn leave(interner: NonNull<Interner>) {
 }
 
 /// The links of an interner in the list; the caller holds the list's lock.
-fn links(interner: &NonNull<Interner>) -> &Links {
+fn links(interner: &NonNull<Store>) -> &Links {
     // SAFETY: interners are mapped while they are in the list.
     unsafe { &interner.as_ref().links }
 }
@@ -77,18 +77,18 @@ fn begin() {
     int::GROW.begin_fork();
     global::GROW.begin_fork();
     ALL.begin_fork();
-    for_each(Interner::begin_fork);
+    for_each(Store::begin_fork);
 }
 
 fn end() {
-    for_each(Interner::end_fork);
+    for_each(Store::end_fork);
     ALL.end_fork();
     global::GROW.end_fork();
     int::GROW.end_fork();
     weak::end_fork();
 }
 
-fn for_each(f: fn(&Interner)) {
+fn for_each(f: fn(&Store)) {
     // The thread that forks passes.
     let mut next = ALL.lock().0;
     while let Some(interner) = next {

@@ -8,7 +8,7 @@
 //! is published, links to the one before it, and never goes away.
 
 use super::fork;
-use super::interner::{Contents, Interner};
+use super::store::{Contents, Store};
 use crate::sync::{Published, RawMutex};
 use core::any::TypeId;
 use core::hash::{Hash, Hasher};
@@ -23,30 +23,30 @@ pub(super) static BYTES: Global = Global(Published::new());
 pub(super) static OS_STRINGS: Global = Global(Published::new());
 /// The interner of `CStr`.
 pub(super) static C_STRINGS: Global = Global(Published::new());
-static TYPES: [Published<Interner>; LISTS] = [const { Published::new() }; LISTS];
+static TYPES: [Published<Store>; LISTS] = [const { Published::new() }; LISTS];
 /// Held while an interner is made.
 pub(super) static GROW: RawMutex<()> = RawMutex::new(());
 
 /// An interner of bytes that is mapped when it is first needed, and never unmapped.
 #[derive(Debug)]
-pub(super) struct Global(Published<Interner>);
+pub(super) struct Global(Published<Store>);
 
 impl Global {
     /// The interner, if it exists by now.
     #[inline(always)]
-    pub(super) fn get(&self) -> Option<&'static Interner> {
+    pub(super) fn get(&self) -> Option<&'static Store> {
         self.0.get()
     }
 
     /// The interner. `None` when memory is refused.
     #[cold]
-    pub(super) fn get_or_map(&self) -> Option<&'static Interner> {
+    pub(super) fn get_or_map(&self) -> Option<&'static Store> {
         fork::register();
         let _lock = GROW.lock();
         if let Some(interner) = self.get() {
             return Some(interner);
         }
-        let interner = Interner::map(Contents::Bytes, None)?;
+        let interner = Store::map(Contents::Bytes, None)?;
         // SAFETY: a new interner is filled, and never unmapped.
         unsafe { self.0.publish(interner) };
         self.get()
@@ -55,7 +55,7 @@ impl Global {
 
 /// The interner of a type, if it exists by now.
 #[inline(always)]
-pub(super) fn of(wanted: TypeId) -> Option<&'static Interner> {
+pub(super) fn of(wanted: TypeId) -> Option<&'static Store> {
     let mut next = TYPES[list_of(wanted)].get();
     while let Some(interner) = next {
         match interner.contents {
@@ -68,7 +68,7 @@ pub(super) fn of(wanted: TypeId) -> Option<&'static Interner> {
 
 /// The interner of a type of values. `None` when memory is refused.
 #[cold]
-pub(super) fn of_or_map(kind: Contents) -> Option<&'static Interner> {
+pub(super) fn of_or_map(kind: Contents) -> Option<&'static Store> {
     let Contents::Values { of: wanted, .. } = kind else { return None };
     fork::register();
     let _lock = GROW.lock();
@@ -76,7 +76,7 @@ pub(super) fn of_or_map(kind: Contents) -> Option<&'static Interner> {
         return Some(interner);
     }
     let list = &TYPES[list_of(wanted)];
-    let interner = Interner::map(kind, list.get())?;
+    let interner = Store::map(kind, list.get())?;
     // SAFETY: a new interner is filled, and never unmapped.
     unsafe { list.publish(interner) };
     of(wanted)

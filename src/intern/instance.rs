@@ -1,9 +1,9 @@
 //! Interners of one's own, and the program's.
 
 use super::interned::Interned;
-use super::interner::Interner as Shared;
 use super::key::{Intern, LookUp, make_value};
 use super::stats::InternStats;
+use super::store::Store;
 use super::value::Internable;
 use super::{OutOfMemory, fork};
 use alloc::borrow::ToOwned;
@@ -36,7 +36,7 @@ use core::ptr::NonNull;
 /// assert_eq!(spam, "spam");
 /// ```
 pub struct Interner<T: ?Sized + Internable> {
-    shared: NonNull<Shared>,
+    shared: NonNull<Store>,
     /// Whether the interner is closed with this handle of it.
     own: bool,
     /// Invariant: who may intern subtypes of `T` could find a value that is none.
@@ -75,7 +75,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// ```
     pub fn try_new() -> Result<Self, OutOfMemory> {
         fork::register();
-        let shared = Shared::map(T::kind(), None).ok_or(OutOfMemory)?;
+        let shared = Store::map(T::kind(), None).ok_or(OutOfMemory)?;
         Ok(Self { shared, own: true, contents: PhantomData })
     }
 
@@ -96,7 +96,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     }
 
     #[inline(always)]
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &Store {
         // SAFETY: mapped until `self` closes it, or for ever.
         unsafe { self.shared.as_ref() }
     }
@@ -296,7 +296,7 @@ impl<T: ?Sized + Internable> Drop for Interner<T> {
     fn drop(&mut self) {
         if self.own {
             // SAFETY: mapped by `try_new`; only handles of entries use it from here on.
-            unsafe { Shared::close(self.shared) };
+            unsafe { Store::close(self.shared) };
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The handle of an interned value.
 
 use super::entry::Header;
-use super::interner::Interner;
 use super::key::{Intern, LookUp, make_value};
+use super::store::Store;
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, Internable};
 use super::{OutOfMemory, blocks, release};
@@ -155,7 +155,7 @@ impl<T: ?Sized> Interned<T> {
         unsafe { self.header().hash() }
     }
 
-    fn interner(&self) -> &Interner {
+    fn interner(&self) -> &Store {
         // SAFETY: the handle's entry is of an interner that outlives it.
         unsafe { blocks::interner_of(self.entry) }
     }
@@ -238,7 +238,7 @@ impl<T: ?Sized + Internable> Interned<T> {
     #[inline(always)]
     pub(super) unsafe fn make(
         value: impl Intern<T>,
-        interner: &Interner,
+        interner: &Store,
         immortal: bool,
     ) -> Result<Self, OutOfMemory> {
         // SAFETY: the caller's promise.

@@ -5,8 +5,8 @@
 
 use super::OutOfMemory;
 use super::hash::Seed;
-use super::interner::Interner;
 use super::slice::{NewBytes, NewSlice, are_bytes};
+use super::store::Store;
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, NewValue};
 use alloc::borrow::Cow;
@@ -54,7 +54,7 @@ pub trait Intern<T: ?Sized>: sealed::Make<T> {}
 impl<T: ?Sized, V: sealed::Make<T>> Intern<T> for V {}
 
 pub(super) mod sealed {
-    use super::{EntryPtr, Interner, OutOfMemory, Seed};
+    use super::{EntryPtr, OutOfMemory, Seed, Store};
 
     /// How to find an entry.
     pub trait Find<T: ?Sized> {
@@ -68,7 +68,7 @@ pub(super) mod sealed {
         ///
         /// # Safety
         /// The interner is of values of type `T`.
-        unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr>;
+        unsafe fn find(&self, interner: &Store) -> Option<EntryPtr>;
     }
 
     /// How to find or make an entry.
@@ -80,7 +80,7 @@ pub(super) mod sealed {
         ///
         /// # Safety
         /// The interner is of values of type `T`.
-        unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory>;
+        unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory>;
     }
 }
 
@@ -92,7 +92,7 @@ use sealed::{Find, Make};
 /// interner: one of the program's own would never go.
 #[inline(always)]
 fn make_bytes<T: ?Sized + Stored>(
-    interner: &Interner,
+    interner: &Store,
     bytes: &[u8],
     immortal: bool,
     single: impl FnOnce() -> bool,
@@ -107,7 +107,7 @@ fn make_bytes<T: ?Sized + Stored>(
 }
 
 /// Finds bytes.
-fn find_bytes(interner: &Interner, bytes: &[u8]) -> Option<EntryPtr> {
+fn find_bytes(interner: &Store, bytes: &[u8]) -> Option<EntryPtr> {
     let hash = interner.hash_bytes(bytes);
     interner.look_up_bytes(bytes, hash).or_else(|| interner.look_up_bytes_locked(bytes, hash))
 }
@@ -127,7 +127,7 @@ macro_rules! found_as_bytes {
                 *self == *value
             }
 
-            unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+            unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
                 let $contents = self;
                 find_bytes(interner, $bytes)
             }
@@ -135,7 +135,7 @@ macro_rules! found_as_bytes {
 
         impl Make<$ty> for &$ty {
             #[inline(always)]
-            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 let $contents = self;
                 make_bytes::<$ty>(interner, $bytes, immortal, || $single)
             }
@@ -170,7 +170,7 @@ impl Find<Path> for Path {
         *self == *value
     }
 
-    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+    unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
         // SAFETY: compared while a count is held; of paths by the caller's promise.
         let matches = |entry| self.is(unsafe { Path::contents(entry) });
         interner.look_up_value_surely(interner.hash_value(self), matches)
@@ -178,7 +178,7 @@ impl Find<Path> for Path {
 }
 
 impl Make<Path> for &Path {
-    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: compared while a count is held; of paths by the caller's promise.
         let matches = |entry| self.is(unsafe { Path::contents(entry) });
         let hash = interner.hash_value(self);
@@ -212,7 +212,7 @@ impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
         *self == *value
     }
 
-    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+    unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
         if let Some(bytes) = as_bytes(self) {
             return find_bytes(interner, bytes);
         }
@@ -228,7 +228,7 @@ impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
 /// The interner is of such slices.
 #[inline]
 unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
-    interner: &Interner,
+    interner: &Store,
     slice: S,
     immortal: bool,
     own: impl FnOnce(S) -> Vec<T>,
@@ -250,14 +250,14 @@ unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
 
 impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &[T] {
     #[inline]
-    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
         unsafe { make_slice(interner, self, immortal, <[T]>::to_vec) }
     }
 }
 
 impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &Vec<T> {
-    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
         unsafe { Make::<[T]>::make(self.as_slice(), interner, immortal) }
     }
@@ -267,7 +267,7 @@ impl<T: Clone + Eq + Hash + Send + Sync + 'static> Make<[T]> for &Vec<T> {
 macro_rules! made_by_moving {
     ($([$($generics:tt)*] $ty:ty, |$owned:ident| $vec:expr;)*) => {$(
         impl<T: Eq + Hash + Send + Sync + 'static, $($generics)*> Make<[T]> for $ty {
-            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 // SAFETY: as the caller's.
                 unsafe { make_slice(interner, self, immortal, |$owned| $vec) }
             }
@@ -287,7 +287,7 @@ made_by_moving! {
 macro_rules! made_by_copying {
     ($($from:ty => $to:ty;)*) => {$(
         impl Make<$to> for $from {
-            unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+            unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 let borrowed: &$to = &self;
                 // SAFETY: as the caller's.
                 unsafe { Make::<$to>::make(borrowed, interner, immortal) }
@@ -316,7 +316,7 @@ made_by_copying! {
 }
 
 impl Make<str> for char {
-    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         let mut buffer = [0; 4];
         let text: &str = self.encode_utf8(&mut buffer);
         // SAFETY: as the caller's.
@@ -335,7 +335,7 @@ impl<T: Borrow<Q> + 'static, Q: Eq + Hash + ?Sized> Find<T> for Q {
         *self == *value.borrow()
     }
 
-    unsafe fn find(&self, interner: &Interner) -> Option<EntryPtr> {
+    unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
         // SAFETY: compared while a count is held; of `T` by the caller's promise.
         let matches = |entry| self.is(unsafe { T::contents(entry) });
         interner.look_up_value_surely(interner.hash_value(self), matches)
@@ -348,7 +348,7 @@ impl<T: Borrow<Q> + 'static, Q: Eq + Hash + ?Sized> Find<T> for Q {
 /// The interner is of values of type `T`.
 #[inline]
 pub(super) unsafe fn make_value<T, Q, B>(
-    interner: &Interner,
+    interner: &Store,
     value: B,
     immortal: bool,
     own: impl FnOnce(B) -> T,
@@ -374,7 +374,7 @@ where
 
 impl<T: Eq + Hash + Send + Sync + 'static> Make<T> for T {
     #[inline]
-    unsafe fn make(self, interner: &Interner, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
+    unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
         // SAFETY: as the caller's.
         unsafe { make_value::<T, T, T>(interner, self, immortal, |value| value) }
     }

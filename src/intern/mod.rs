@@ -98,8 +98,6 @@ mod int;
 #[cfg(not(loom))]
 mod interned;
 #[cfg(not(loom))]
-mod interner;
-#[cfg(not(loom))]
 mod key;
 #[cfg(not(loom))]
 mod map;
@@ -113,6 +111,8 @@ mod set;
 mod slice;
 #[cfg(not(loom))]
 mod stats;
+#[cfg(not(loom))]
+mod store;
 #[cfg(not(loom))]
 mod text;
 #[cfg(not(loom))]

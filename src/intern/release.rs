@@ -9,7 +9,7 @@
 
 use super::blocks::{interner_of, interner_ptr_of};
 use super::entry::Header;
-use super::interner::{Contents, Interner};
+use super::store::{Contents, Store};
 use super::weak;
 use crate::object::deferred;
 use core::cell::Cell;
@@ -56,7 +56,7 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
         PENDING.with(Pending::drain);
     } else {
         // SAFETY: the entry's own interner; the caller owns the entry.
-        unsafe { Interner::bury_plain(this, entry) };
+        unsafe { Store::bury_plain(this, entry) };
     }
 }
 
@@ -116,7 +116,7 @@ unsafe fn bury(entry: NonNull<Header>) {
                 // SAFETY: the queue owned the entry.
                 let class = unsafe { class.of(self.0) };
                 // SAFETY: unlinked, destroyed, and its hash word has the shard's bits.
-                unsafe { Interner::free(interner, self.0, class) };
+                unsafe { Store::free(interner, self.0, class) };
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::blocks::class_of;
 use super::entry::Header;
 use super::global::{self, BYTES, C_STRINGS, OS_STRINGS, STRINGS};
-use super::interner::{Class, Contents, Interner};
+use super::store::{Class, Contents, Store};
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, HEADER, INLINE, New};
 use alloc::alloc::alloc;
@@ -304,11 +304,11 @@ macro_rules! stored_as_bytes {
             }
 
             #[inline(always)]
-            fn global() -> Option<&'static Interner> {
+            fn global() -> Option<&'static Store> {
                 $global.get()
             }
 
-            fn global_or_map() -> Option<&'static Interner> {
+            fn global_or_map() -> Option<&'static Store> {
                 $global.get_or_map()
             }
         }
@@ -334,11 +334,11 @@ impl Stored for Path {
     }
 
     #[inline]
-    fn global() -> Option<&'static Interner> {
+    fn global() -> Option<&'static Store> {
         global::of(TypeId::of::<Path>())
     }
 
-    fn global_or_map() -> Option<&'static Interner> {
+    fn global_or_map() -> Option<&'static Store> {
         global::of_or_map(Self::kind())
     }
 }
@@ -361,11 +361,11 @@ impl<T: 'static> Stored for [T] {
     }
 
     #[inline]
-    fn global() -> Option<&'static Interner> {
+    fn global() -> Option<&'static Store> {
         if are_bytes::<T>() { BYTES.get() } else { global::of(TypeId::of::<[T]>()) }
     }
 
-    fn global_or_map() -> Option<&'static Interner> {
+    fn global_or_map() -> Option<&'static Store> {
         if are_bytes::<T>() { BYTES.get_or_map() } else { global::of_or_map(Self::kind()) }
     }
 }

@@ -1,8 +1,8 @@
 //! The layer as a whole, on interners of its own where numbers must be exact.
 
 use super::interned::Interned;
-use super::interner::{Contents, Interner};
 use super::slice::bytes;
+use super::store::{Contents, Store};
 use super::value::EntryPtr;
 use super::{intern, release};
 use crate::base::config::PAGE;
@@ -19,19 +19,19 @@ use std::panic::catch_unwind;
 use std::time::Instant;
 
 /// An interner of bytes that nobody else uses; it goes with its last handle.
-struct Own(&'static Interner);
+struct Own(&'static Store);
 
 impl Drop for Own {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`, and tests look nothing up after this.
-        unsafe { Interner::close(NonNull::from(self.0)) };
+        unsafe { Store::close(NonNull::from(self.0)) };
     }
 }
 
 impl Own {
     fn new() -> Self {
         super::fork::register();
-        let interner = Interner::map(Contents::Bytes, None).expect("memory");
+        let interner = Store::map(Contents::Bytes, None).expect("memory");
         // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })
     }
@@ -193,7 +193,7 @@ fn what_is_left_fits() {
 /// Each request for memory is refused once, or from then on: some texts are not interned, nothing is lost.
 #[test]
 fn refused_memory_loses_nothing() {
-    assert!(refusing(0, 1, || Interner::map(Contents::Bytes, None)).0.is_none());
+    assert!(refusing(0, 1, || Store::map(Contents::Bytes, None)).0.is_none());
     for (first, count) in [(0, 1), (1, 1), (2, 1), (9, 1), (0, 9999), (40, 9999)] {
         let own = Own::new();
         // Long ones need a run for each few; many need large tables.

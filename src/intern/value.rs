@@ -7,7 +7,7 @@
 use super::blocks::{MAX_BLOCK, class_of};
 use super::entry::Header;
 use super::global;
-use super::interner::{Class, Contents, Interner};
+use super::store::{Class, Contents, Store};
 use alloc::boxed::Box;
 use core::any::TypeId;
 use core::ptr::NonNull;
@@ -36,7 +36,7 @@ pub trait Internable: sealed::Stored {}
 impl<T: ?Sized + sealed::Stored> Internable for T {}
 
 pub(super) mod sealed {
-    use super::{Contents, EntryPtr, Interner};
+    use super::{Contents, EntryPtr, Store};
 
     /// How a type lies in entries, and which interner is that of the whole program.
     pub trait Stored: 'static {
@@ -50,10 +50,10 @@ pub(super) mod sealed {
         fn kind() -> Contents;
 
         /// The program's interner of this type, if it exists by now.
-        fn global() -> Option<&'static Interner>;
+        fn global() -> Option<&'static Store>;
 
         /// The program's interner of this type. `None` when memory is refused.
-        fn global_or_map() -> Option<&'static Interner>;
+        fn global_or_map() -> Option<&'static Store>;
     }
 }
 
@@ -103,11 +103,11 @@ impl<T: 'static> sealed::Stored for T {
     }
 
     #[inline]
-    fn global() -> Option<&'static Interner> {
+    fn global() -> Option<&'static Store> {
         global::of(TypeId::of::<T>())
     }
 
-    fn global_or_map() -> Option<&'static Interner> {
+    fn global_or_map() -> Option<&'static Store> {
         global::of_or_map(Self::kind())
     }
 }

@@ -84,7 +84,7 @@ impl Class {
 /// Canonical contents of one kind.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Interner {
+pub struct Store {
     seed: Seed,
     views: [View; SHARDS],
     /// What an entry's end depends on.
@@ -97,19 +97,19 @@ pub struct Interner {
     /// Its place among all interners; under the lock of their list.
     pub(super) links: fork::Links,
     /// The next interner in its list of [`super::global`].
-    pub(super) next: Option<&'static Interner>,
+    pub(super) next: Option<&'static Store>,
 }
 
 // SAFETY: what `contents` describes is `Send + Sync` (the constructors of handles require it); the
 // memory of a shard is used under its lock; the list pointer is constant once the interner is shared.
-unsafe impl Send for Interner {}
+unsafe impl Send for Store {}
 // SAFETY: as above.
-unsafe impl Sync for Interner {}
+unsafe impl Sync for Store {}
 
 /// An interner as it lies in memory. All but the interner itself begins as zeroes.
 #[repr(C, align(64))]
 struct Mapped {
-    interner: Interner,
+    interner: Store,
     shards: [ShardMemory; SHARDS],
     small_tables: SmallTables,
 }
@@ -117,7 +117,7 @@ struct Mapped {
 #[repr(C, align(64))]
 struct SmallTables([u8; SMALL_TABLES]);
 
-impl Interner {
+impl Store {
     /// Maps a new interner. `None` when memory is refused.
     ///
     /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used. The
@@ -374,7 +374,7 @@ impl Interner {
 }
 
 /// Bytes.
-impl Interner {
+impl Store {
     /// The hash that chooses shard, tag and slot.
     #[inline(always)]
     pub(super) fn hash_bytes(&self, bytes: &[u8]) -> u64 {
@@ -437,7 +437,7 @@ impl Interner {
 }
 
 /// Values, and whatever else is compared by code that is not ours.
-impl Interner {
+impl Store {
     /// The hash that chooses shard, tag and slot. User code.
     #[inline]
     pub(super) fn hash_value<Q: Hash + ?Sized>(&self, value: &Q) -> u64 {
@@ -518,7 +518,7 @@ impl Interner {
     }
 }
 
-impl Space for Interner {
+impl Space for Store {
     type Blocks = NonNull<ShardMemory>;
 
     #[inline(always)]
@@ -591,7 +591,7 @@ fn shard_hashes() -> impl Iterator<Item = u64> {
 }
 
 /// Where a small table of a shard lies.
-fn small_table(interner: *mut Interner, log2: u32, number: usize) -> usize {
+fn small_table(interner: *mut Store, log2: u32, number: usize) -> usize {
     let offset = SHARDS * ((8 << log2) - (8 << MIN_LOG2)) + number * (8 << log2);
     let tables = interner.expose_provenance() + offset_of!(Mapped, small_tables);
     tables + offset
