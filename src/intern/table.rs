@@ -317,7 +317,9 @@ pub fn drop_rest<S: Space, R>(space: &S, entry: Entry, rest: R) {
 
 impl<S: Space> Drop for Counted<'_, S> {
     fn drop(&mut self) {
-        self.space.give_back(self.entry);
+        if !self.space.is_immortal(self.entry) {
+            self.space.give_back(self.entry);
+        }
     }
 }
 
