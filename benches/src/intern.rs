@@ -2,6 +2,8 @@
 
 extern crate alloc;
 
+mod immortal;
+
 use alloc::sync::Arc;
 use core::hint::black_box;
 use core::time::Duration;
@@ -17,12 +19,15 @@ use crate::text::{Zipf, vocabulary};
 pub fn rows() -> Vec<Row> {
     let few = Arc::new(Text::new(scaled(1000)));
     let many = Arc::new(Text::new(scaled(100_000)));
-    vec![
+    let mut rows = vec![
         row("hit, 1 000 words", Hit(Arc::clone(&few))),
         row("hit, 100 000 words", Hit(Arc::clone(&many))),
+        row("two threads: hit, 1 000 words", HitTwice(Arc::clone(&few))),
         row("two threads: hit, 100 000 words", HitTwice(Arc::clone(&many))),
         row("100 000 new words, then drop all", New(many)),
-    ]
+    ];
+    rows.extend(immortal::rows(&few));
+    rows
 }
 
 /// One workload over all interners that can do it.

@@ -221,6 +221,7 @@ impl<T: ?Sized + Internable> Interned<T> {
     /// let keyword = Interned::<str>::intern_immortal("yield");
     /// assert!(keyword.is_immortal() && keyword.ptr_eq(&intern("yield")));
     /// ```
+    #[inline]
     pub fn intern_immortal(value: impl Intern<T>) -> Self {
         let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory);
         // SAFETY: the interner is that of `T`.
