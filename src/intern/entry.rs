@@ -33,7 +33,7 @@
 //! while it lived are counted on, and it does not matter: its word starts in the middle of the immortal
 //! ones, and whoever meets it far from there sets it back ([`Count::settle`]). Counts that run over end up
 //! there too. Entries that were *made* immortal are never counted: their address says what they are
-//! (`blocks.rs`), so that threads that share a popular one do not write to it.
+//! (`regions.rs`), so that threads that share a popular one do not write to it.
 //!
 //! # Orderings
 //! - `publish` is a Release and a successful `try_increment` an Acquire: the contents were written

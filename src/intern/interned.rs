@@ -5,7 +5,7 @@ use super::key::{Intern, LookUp, make_value};
 use super::store::Store;
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, Internable};
-use super::{OutOfMemory, blocks, release};
+use super::{OutOfMemory, regions, release};
 use alloc::borrow::ToOwned;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -157,7 +157,7 @@ impl<T: ?Sized> Interned<T> {
 
     fn interner(&self) -> &Store {
         // SAFETY: the handle's entry is of an interner that outlives it.
-        unsafe { blocks::interner_of(self.entry) }
+        unsafe { regions::interner_of(self.entry) }
     }
 }
 
@@ -366,7 +366,7 @@ impl<T: ?Sized> Clone for Interned<T> {
     /// One more handle: an atomic addition, nothing for a value that was made immortal.
     #[inline(always)]
     fn clone(&self) -> Self {
-        if !blocks::is_immortal(self.entry) {
+        if !regions::is_immortal(self.entry) {
             self.header().count.increment();
         }
         Self { entry: self.entry, contents: PhantomData }
@@ -378,7 +378,7 @@ impl<T: ?Sized> Drop for Interned<T> {
     /// entry under the lock of its shard.
     #[inline(always)]
     fn drop(&mut self) {
-        if !blocks::is_immortal(self.entry) && self.header().count.decrement() {
+        if !regions::is_immortal(self.entry) && self.header().count.decrement() {
             // SAFETY: the count just reached zero.
             unsafe { release::last_drop(self.entry) };
         }

@@ -102,6 +102,8 @@ mod key;
 #[cfg(not(loom))]
 mod map;
 #[cfg(not(loom))]
+mod regions;
+#[cfg(not(loom))]
 mod release;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serde;

@@ -7,8 +7,8 @@
 //! An entry in the queue is out of its table, so its hash word is free for the link: the low 48 bits
 //! are the next entry's address, the high ones still choose the shard that the block goes back to.
 
-use super::blocks::{interner_of, interner_ptr_of};
 use super::entry::Header;
+use super::regions::{interner_of, interner_ptr_of};
 use super::store::{Contents, Store};
 use super::weak;
 use crate::object::deferred;

@@ -6,11 +6,12 @@
 //! # Orderings
 //! Relaxed: slots that are cleared here belong to a table that readers have left, or find empty.
 
-use super::blocks::{self, BlockBytes, Regions, ShardMemory};
+use super::blocks::{BlockBytes, ShardMemory, block_size};
 use super::entry::Header;
 use super::fork;
 use super::hash::Seed;
 use super::lifetime::Lifetime;
+use super::regions::{self, Regions};
 use super::release;
 use super::slice::{self, DeadBytes, NewBytes};
 use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
@@ -177,7 +178,7 @@ impl Store {
 
     /// Lets an entry live for ever, if it was not made so; the caller has a count.
     pub(super) fn make_immortal(&self, entry: EntryPtr) {
-        if blocks::is_immortal(entry.0) {
+        if regions::is_immortal(entry.0) {
             return;
         }
         // SAFETY: the caller's count keeps the entry alive.
@@ -352,7 +353,7 @@ impl Store {
         immortal: bool,
     ) -> Option<NonNull<Header>> {
         if immortal {
-            return self.regions().immortal(class, self);
+            return self.regions().immortal(block_size(class), self);
         }
         // SAFETY: the caller's promise.
         unsafe { memory.as_mut() }.allocate(class, self)
@@ -547,7 +548,7 @@ impl Space for Store {
 
     #[inline(always)]
     fn is_immortal(&self, entry: Entry) -> bool {
-        blocks::is_immortal(entry_ptr(entry).0)
+        regions::is_immortal(entry_ptr(entry).0)
     }
 
     fn keyed_hash(&self, entry: Entry) -> Option<u64> {
