@@ -3,37 +3,45 @@
 //! Most candidates come by whole pools, which are *scanned*: their bitmaps say which. The walk adds single
 //! objects of other pools, in a list. A mark tells both kinds of pools from those that the run has nothing
 //! to do with, so that an edge into them costs no look at their bits.
+//!
+//! Which objects of a scanned pool are young only their headers say, and those are read once in a run: a
+//! group's objects become candidates right before trial deletion visits them. So an edge into a scanned pool
+//! is subtracted whatever it leads to; counters of objects that are no candidates mean nothing.
 
 use core::cell::{Cell, RefCell};
 
 use super::generation::Generation;
-use super::trial::{self, Graph, Tried};
+use super::graph;
+use super::groups::{Groups, bits, object_at};
+use super::trial::{Overcounted, Tried};
 use crate::heap::object_pool::{Blocks, ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Side, Word, word};
-use crate::object::trace::Tracer;
 
 /// The mark of pools all of whose candidates the bitmaps tell.
-const SCANNED: u8 = 1 << 3;
+pub(super) const SCANNED: u8 = 1 << 3;
 /// The mark of pools whose candidates are in the list of visited objects.
 const WALKED: u8 = 1 << 4;
-/// Counters of that many pools are kept between runs over what is not young: half a MiB.
-const KEPT: usize = 64;
-
 /// Either mark.
 pub(super) const IN_RUN: u8 = SCANNED | WALKED;
 
 /// The objects that a run decides about, and what trial deletion needs besides.
 pub(super) struct Candidates {
     /// The scanned pools.
-    pools: Vec<ObjectPool>,
+    pub(super) pools: Vec<ObjectPool>,
+    /// Whether their candidates are still to be taken; how many there are at most.
+    pub(super) untaken: Cell<bool>,
+    expected: usize,
+    /// Those that were taken, and those of them that become old.
+    pub(super) taken: Cell<usize>,
+    pub(super) promoted: Cell<usize>,
     walked: Vec<ObjectPool>,
     /// Candidates in the walked pools.
-    visited: Vec<ObjectRef>,
+    pub(super) visited: Vec<ObjectRef>,
     pub(super) generation: Generation,
     pub(super) counts: Counts,
-    any_skipped: Cell<bool>,
-    stack: RefCell<Vec<ObjectRef>>,
+    pub(super) any_skipped: Cell<bool>,
+    pub(super) stack: RefCell<Vec<ObjectRef>>,
 }
 
 /// How many candidates there were, and what was done with them.
@@ -55,12 +63,15 @@ pub(super) struct Counts {
 }
 
 impl Candidates {
-    /// Takes the objects of a generation and all younger ones as candidates, about `limit` of them
-    /// unless all are taken. All survivors are one age older from here on: the bits of those that die go with them.
-    /// Pools that there is no memory to remember are left for another run.
-    pub(super) fn take(heap: &ObjectHeap, generation: Generation, limit: usize) -> Candidates {
-        let mut taken = Candidates {
+    /// Chooses the objects of a generation and all younger ones as candidates, about `limit` of them unless
+    /// all are taken. Pools that there is no memory to remember are left for another run.
+    pub(super) fn choose(heap: &ObjectHeap, generation: Generation, limit: usize) -> Candidates {
+        let mut chosen = Candidates {
             pools: Vec::new(),
+            untaken: Cell::new(true),
+            expected: 0,
+            taken: Cell::new(0),
+            promoted: Cell::new(0),
             walked: Vec::new(),
             visited: Vec::new(),
             generation,
@@ -68,59 +79,66 @@ impl Candidates {
             any_skipped: Cell::new(false),
             stack: RefCell::default(),
         };
-        heap.for_each_recent(|pool| {
-            match generation {
-                // Nobody needs to know: all are taken below.
-                Generation::Old => age_young(pool),
-                _ if taken.counts.all < limit && taken.take_pool(pool) => {}
-                _ => return true,
-            }
-            generation != Generation::Old && has(pool, Word::Middle)
-        });
         if generation == Generation::Old {
-            heap.for_each_traced_pool(|pool| {
-                taken.take_pool(pool);
+            heap.for_each_traced_pool(|pool| chosen.choose_pool(pool, pool.live()));
+        } else {
+            heap.for_each_recent(|pool| {
+                let (middle, old) = (count(pool, Word::Middle), count(pool, Word::Old));
+                let young = pool.live() - middle - old;
+                let wanted = young + if generation == Generation::Middle { middle } else { 0 };
+                if wanted > 0 && chosen.expected < limit {
+                    chosen.choose_pool(pool, wanted);
+                }
+                young + middle > 0
             });
-            while let Some(pool) = heap.first_dirty() {
+        }
+        chosen
+    }
+
+    /// Chooses a pool that may have as many candidates.
+    fn choose_pool(&mut self, pool: ObjectPool, expected: usize) {
+        if self.pools.try_reserve(1).is_ok() {
+            pool.marks().set(pool.marks().get() | SCANNED);
+            self.pools.push(pool);
+            self.expected += expected;
+        }
+    }
+
+    /// Takes the candidates of one group. All survivors are one age older from here on: the bits of those
+    /// that die go with them.
+    #[inline(always)]
+    pub(super) fn take_group(&self, pool: ObjectPool, blocks: Blocks, index: usize) {
+        let group = &blocks.groups()[index];
+        let [middle, old] = [Word::Middle, Word::Old].map(|age| word(group, age));
+        let young = young_of(pool, blocks, index, !(middle.get() | old.get()));
+        let aged = if self.generation == Generation::Young { 0 } else { middle.take() };
+        let mut bits = aged | young;
+        if self.generation == Generation::Old {
+            // A full run leaves everything old: nothing is hidden in a cycle that straddles ages.
+            bits |= old.get();
+            old.set(bits);
+            word(group, Word::Dirty).set(0);
+        } else {
+            old.set(old.get() | aged);
+            middle.set(middle.get() | young);
+        }
+        let candidate = word(group, Word::Candidate);
+        // The walk may have taken some.
+        candidate.set(candidate.get() | bits);
+        self.taken.set(self.taken.get() + candidate.get().count_ones() as usize);
+        self.promoted.set(self.promoted.get() + aged.count_ones() as usize);
+    }
+
+    /// All candidates are taken: the next runs over younger objects need not look at pools of the old.
+    fn forget_pools(&self, heap: &ObjectHeap) {
+        heap.for_each_recent(|pool| {
+            pool.marks().get() & SCANNED == 0 || count(pool, Word::Middle) > 0
+        });
+        if self.generation == Generation::Old {
+            for &pool in &self.pools {
                 heap.forget_dirty(pool);
             }
         }
-        taken
-    }
-
-    /// Takes the candidates of one pool, if there are any. False without memory.
-    fn take_pool(&mut self, pool: ObjectPool) -> bool {
-        if self.pools.try_reserve(1).is_err() {
-            return false;
-        }
-        let mut any = 0;
-        let full = self.generation == Generation::Old;
-        for (index, group) in pool.groups().iter().enumerate() {
-            let [middle, old] = [Word::Middle, Word::Old].map(|age| word(group, age));
-            let aged = if self.generation >= Generation::Middle { middle.take() } else { 0 };
-            let mut bits = aged;
-            if full {
-                // A full run leaves everything old: nothing is hidden in a cycle that straddles ages.
-                bits |= old.get();
-                old.set(bits);
-                word(group, Word::Dirty).set(0);
-            } else {
-                let young = young_of(pool, index);
-                bits |= young;
-                old.set(old.get() | aged);
-                middle.set(middle.get() | young);
-            }
-            debug_assert_eq!(word(group, Word::Candidate).get(), 0, "left from an earlier run");
-            word(group, Word::Candidate).set(bits);
-            self.counts.all += bits.count_ones() as usize;
-            self.counts.promoted += aged.count_ones() as usize;
-            any |= bits;
-        }
-        if any != 0 {
-            pool.marks().set(pool.marks().get() | SCANNED);
-            self.pools.push(pool);
-        }
-        true
     }
 
     /// Adds one object that is no candidate yet. False without memory.
@@ -135,34 +153,41 @@ impl Candidates {
                 self.walked.push(pool);
             }
             self.visited.push(object);
+            self.counts.all += 1;
+            if object.header().is_young() {
+                object.header().set_aged();
+                side.set(Word::Middle);
+            }
         }
         side.set(Word::Candidate);
-        self.counts.all += 1;
         true
     }
 
     /// Leaves only the garbage among the candidates. Returns the union of the count words of those that
     /// were looked at; 0 if nothing is left, or nothing could be decided: without memory, or when a
     /// `Trace` reported too much, all live.
-    pub(super) fn keep_garbage(&mut self) -> u64 {
-        let mut words = 0;
-        if self.stack.get_mut().try_reserve(self.counts.all).is_ok() {
-            let mut trying = Trying { candidates: self, finished: false };
-            let tried = trial::keep_the_living(trying.candidates);
-            trying.finished = true;
-            drop(trying);
+    pub(super) fn keep_garbage(&mut self, heap: &ObjectHeap) -> u64 {
+        let (mut words, untaken) = (0, self.untaken.get());
+        let most = self.expected + self.visited.len();
+        if self.stack.get_mut().try_reserve(most).is_ok() {
+            let tried = graph::keep_the_living(self);
+            if untaken {
+                self.forget_pools(heap);
+            }
+            self.counts.all += self.taken.take();
+            self.counts.promoted += self.promoted.take();
             match tried {
                 Ok(Tried { words: seen, looked_at }) => {
                     words = seen;
                     self.counts.looked_at += looked_at;
                 }
-                Err(trial::Overcounted) => self.let_live(),
+                Err(Overcounted) => self.let_live(),
             }
         } else {
             self.let_live();
         }
         self.pools.retain(|&pool| {
-            let any = has(pool, Word::Candidate);
+            let any = count(pool, Word::Candidate) > 0;
             if !any {
                 pool.marks().set(pool.marks().get() & !SCANNED);
             }
@@ -174,23 +199,29 @@ impl Candidates {
 
     /// There are no candidates any more.
     fn let_live(&self) {
-        for object in self.with(Word::Candidate) {
-            object.header().leave_run();
-            Side::of(object).take(Word::Candidate);
+        for which in [Word::Candidate, Word::Skipped] {
+            for object in self.with(which) {
+                object.header().leave_run();
+                Side::of(object).take(which);
+            }
         }
     }
 
     /// All objects with a bit, in the order of addresses within each pool; those that lose it meanwhile are
     /// left out. Not for use while new ones appear.
-    pub(super) fn with(&self, which: Word) -> Objects<'_> {
-        Objects {
-            pools: self.pools.iter(),
-            visited: self.visited.iter(),
-            which,
-            blocks: None,
-            group: 0,
-            ahead: 0,
-        }
+    pub(super) fn with(&self, which: Word) -> impl Iterator<Item = ObjectRef> {
+        let scanned = self.groups(which).flatten();
+        scanned.chain(self.visited()).filter(move |&object| Side::of(object).has(which))
+    }
+
+    /// Those in scanned pools, group by group; for bits that stay meanwhile.
+    pub(super) fn groups(&self, which: Word) -> Groups<'_> {
+        Groups::of(&self.pools, which)
+    }
+
+    /// All objects that the walk added in other pools.
+    pub(super) fn visited(&self) -> impl Iterator<Item = ObjectRef> {
+        self.visited.iter().copied()
     }
 
     /// Turns candidates into condemned, whose ages nobody looks at again. Returns how many they are.
@@ -268,103 +299,22 @@ impl Drop for Candidates {
     }
 }
 
-/// Calls `f` with the index of each bit that is set.
+/// The young objects among those of a group.
 #[inline(always)]
-pub(super) fn bits(mut word: u64, mut f: impl FnMut(usize)) {
-    while word != 0 {
-        f(word.trailing_zeros() as usize);
-        word &= word - 1;
-    }
-}
-
-/// The iterator of [`Candidates::with`].
-pub(super) struct Objects<'a> {
-    pools: core::slice::Iter<'a, ObjectPool>,
-    visited: core::slice::Iter<'a, ObjectRef>,
-    which: Word,
-    blocks: Option<Blocks>,
-    /// The next group, and the bits of the one before that are still to come.
-    group: usize,
-    ahead: u64,
-}
-
-impl Iterator for Objects<'_> {
-    type Item = ObjectRef;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<ObjectRef> {
-        if let Some(blocks) = self.blocks {
-            let bits = self.ahead & word(&blocks.groups()[self.group - 1], self.which).get();
-            if bits != 0 {
-                self.ahead = bits & (bits - 1);
-                let bit = bits.trailing_zeros() as usize;
-                return Some(object_at(blocks, (self.group - 1) * 64 + bit));
-            }
-        }
-        self.next_group()
-    }
-}
-
-impl Objects<'_> {
-    /// The first object of the next group that has one.
-    #[inline(never)]
-    fn next_group(&mut self) -> Option<ObjectRef> {
-        loop {
-            let Some(blocks) = self.blocks else {
-                let Some(pool) = self.pools.next() else {
-                    return self.visited.find(|&&object| Side::of(object).has(self.which)).copied();
-                };
-                (self.blocks, self.group) = (Some(pool.blocks()), 0);
-                continue;
-            };
-            let Some(group) = blocks.groups().get(self.group) else {
-                self.blocks = None;
-                continue;
-            };
-            self.group += 1;
-            let bits = word(group, self.which).get();
-            if bits != 0 {
-                self.ahead = bits & (bits - 1);
-                let bit = bits.trailing_zeros() as usize;
-                return Some(object_at(blocks, (self.group - 1) * 64 + bit));
-            }
-        }
-    }
-}
-
-/// The object in a block that was handed out.
-#[inline(always)]
-pub(super) fn object_at(blocks: Blocks, index: usize) -> ObjectRef {
-    // SAFETY: bits are only set for blocks that were handed out.
-    unsafe { ObjectRef::from_header(blocks.header(index)) }
-}
-
-/// The young objects of a group, which are so no longer: their age is in their bits from here on.
-fn young_of(pool: ObjectPool, group: usize) -> u64 {
-    let blocks = pool.blocks();
-    let first = group * 64;
+fn young_of(pool: ObjectPool, blocks: Blocks, group: usize, among: u64) -> u64 {
+    let count = pool.carved() - group * 64;
+    let carved = if count < 64 { (1 << count) - 1 } else { u64::MAX };
     let mut young = 0;
-    for bit in 0..(pool.carved() - first).min(64) {
-        // SAFETY: a block that was handed out, or is free.
-        let object = unsafe { ObjectRef::from_header(blocks.header(first + bit)) };
-        if object.header().is_young() {
-            object.header().set_aged();
-            young |= 1 << bit;
-        }
-    }
+    bits(among & carved, |bit| {
+        let header = object_at(blocks, group * 64 + bit).header();
+        young |= u64::from(header.is_young()) << bit;
+    });
     young
 }
 
-/// Makes the young objects of a pool middle-aged.
-fn age_young(pool: ObjectPool) {
-    for (index, group) in pool.groups().iter().enumerate() {
-        let middle = word(group, Word::Middle);
-        middle.set(middle.get() | young_of(pool, index));
-    }
-}
-
-fn has(pool: ObjectPool, which: Word) -> bool {
-    pool.groups().iter().any(|group| word(group, which).get() != 0)
+/// How many objects of a pool have a bit.
+fn count(pool: ObjectPool, which: Word) -> usize {
+    pool.groups().iter().map(|group| word(group, which).get().count_ones() as usize).sum()
 }
 
 /// The pool of an object.
@@ -372,162 +322,4 @@ fn has(pool: ObjectPool, which: Word) -> bool {
 pub(super) fn pool_of(object: ObjectRef) -> ObjectPool {
     // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
     unsafe { ObjectPool::of(object.address()) }
-}
-
-/// Trial deletion is under way: its end sets the counters and the skipped bits back, also when a `Trace`
-/// panicked.
-struct Trying<'a> {
-    candidates: &'a Candidates,
-    finished: bool,
-}
-
-impl Drop for Trying<'_> {
-    fn drop(&mut self) {
-        let candidates = self.candidates;
-        candidates.stack.borrow_mut().clear();
-        // Those of pools that the next young runs will not look at are not kept.
-        let keep = candidates.generation == Generation::Young || candidates.pools.len() <= KEPT;
-        for &pool in &candidates.pools {
-            if keep { pool.clear_counters() } else { pool.purge_counters() }
-        }
-        for &object in &candidates.visited {
-            Side::with_counter(pool_of(object), object).1.set(0);
-        }
-        candidates.take_skipped(|_, _| ());
-        if !self.finished {
-            // Some are candidates no longer, and were not told yet.
-            for age in [Word::Middle, Word::Old] {
-                candidates.with(age).for_each(|object| object.header().leave_run());
-            }
-            candidates.visited.iter().for_each(|object| object.header().leave_run());
-        }
-    }
-}
-
-impl Candidates {
-    /// The candidates among the visited, with their counters.
-    #[inline(never)]
-    fn for_each_visited(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
-        for &object in &self.visited {
-            let (side, counter) = Side::with_counter(pool_of(object), object);
-            if side.has(Word::Candidate) {
-                visit(object, counter);
-            }
-        }
-    }
-
-    /// Takes all skipped bits, and calls `f` with each object that had one.
-    fn take_skipped(&self, mut f: impl FnMut(ObjectRef, Side)) {
-        if !self.any_skipped.take() {
-            return;
-        }
-        let skipped: Objects<'_> = self.with(Word::Skipped);
-        for object in skipped {
-            let side = Side::of(object);
-            side.take(Word::Skipped);
-            f(object, side);
-        }
-    }
-}
-
-impl Graph for Candidates {
-    #[inline(always)]
-    fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
-        for &pool in &self.pools {
-            let blocks = pool.blocks();
-            for (index, group) in blocks.groups().iter().enumerate() {
-                bits(word(group, Word::Candidate).get(), |bit| {
-                    let block = index * 64 + bit;
-                    visit(object_at(blocks, block), blocks.counter(block));
-                });
-            }
-        }
-        self.for_each_visited(visit);
-    }
-
-    #[inline(always)]
-    fn for_each_not_explained(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
-        for &pool in &self.pools {
-            let blocks = pool.blocks();
-            for (index, group) in blocks.groups().iter().enumerate() {
-                let counters = blocks.counters_of(index);
-                if counters.iter().fold(0, |all, counter| all | counter.get()) != 0 {
-                    bits(word(group, Word::Candidate).get(), |bit| {
-                        visit(object_at(blocks, index * 64 + bit), &counters[bit]);
-                    });
-                }
-            }
-        }
-        self.for_each_visited(visit);
-    }
-
-    fn trial(&self, object: ObjectRef) -> &Cell<u32> {
-        Side::with_counter(pool_of(object), object).1
-    }
-
-    #[inline(always)]
-    fn trace(&self, object: ObjectRef, tracer: &mut Tracer<'_>) {
-        // SAFETY: candidates are traced objects whose age was set after their birth, and not dead;
-        // trial deletion leaves out the hidden ones, which somebody may have `&mut` to.
-        unsafe { object.trace(tracer) }
-    }
-
-    #[inline(always)]
-    fn explain(&self, target: ObjectRef) -> bool {
-        let pool = pool_of(target);
-        if pool.marks().get() & IN_RUN != 0 {
-            let (side, trial) = Side::with_counter(pool, target);
-            if side.has(Word::Candidate) {
-                trial.set(trial.get().wrapping_sub(1));
-                return self.any_skipped.get() && side.take(Word::Skipped);
-            }
-        }
-        // If the source is garbage the edge is dropped soon: its count is fetched now.
-        target.prefetch();
-        false
-    }
-
-    fn skip(&self, object: ObjectRef) {
-        self.any_skipped.set(true);
-        Side::of(object).set(Word::Skipped);
-    }
-
-    fn keep_skipped(&self) {
-        self.take_skipped(|object, side| {
-            side.take(Word::Candidate);
-            // A finalizer may have hidden what an earlier trial looked at.
-            object.header().leave_run();
-        });
-    }
-
-    #[inline(always)]
-    fn keep(&self, object: ObjectRef) -> bool {
-        let pool = pool_of(object);
-        pool.marks().get() & IN_RUN != 0 && {
-            let side = Side::in_pool(pool, object);
-            side.has(Word::Candidate) && side.take(Word::Candidate)
-        }
-    }
-
-    #[inline(always)]
-    fn survive(&self, object: ObjectRef) {
-        match self.generation {
-            Generation::Old => object.header().watch_anew(),
-            Generation::Young if self.counts.visited == 0 => object.header().leave_run(),
-            _ if Side::of(object).has(Word::Old) => object.header().watch(),
-            _ => object.header().leave_run(),
-        }
-    }
-
-    #[inline(always)]
-    fn push(&self, object: ObjectRef) {
-        let mut stack = self.stack.borrow_mut();
-        debug_assert!(stack.len() < stack.capacity(), "each candidate is pushed once");
-        stack.push(object);
-    }
-
-    #[inline(always)]
-    fn pop(&self) -> Option<ObjectRef> {
-        self.stack.borrow_mut().pop()
-    }
 }

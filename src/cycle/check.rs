@@ -1,6 +1,7 @@
 //! What holds between runs, asserted: for tests and fuzzing.
 
-use super::candidates::{IN_RUN, object_at};
+use super::candidates::IN_RUN;
+use super::groups::object_at;
 use crate::heap::object_pool::{Group, ObjectHeap, ObjectPool};
 use crate::object::side::{Word, word};
 
@@ -34,7 +35,7 @@ fn check_group(pool: ObjectPool, index: usize, group: &Group, recent: bool) {
     let blocks = pool.blocks();
     for bit in 0..64.min(pool.carved() - index * 64) {
         let block = index * 64 + bit;
-        assert_eq!(blocks.counter(block).get(), 0, "a trial counter is left");
+        assert_eq!(blocks.counters_of(index)[bit].get(), 0, "a trial counter is left");
         let header = object_at(blocks, block).header();
         assert!(recent || !header.is_young(), "a run will miss a young object");
         let aged = (middle | old) >> bit & 1 == 1;

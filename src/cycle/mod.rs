@@ -22,6 +22,8 @@ mod candidates;
 #[cfg(any(test, fuzzing))]
 mod check;
 mod generation;
+mod graph;
+mod groups;
 mod inspect;
 mod pacing;
 mod run;

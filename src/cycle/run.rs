@@ -5,14 +5,15 @@ use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use std::panic::{catch_unwind, resume_unwind};
 
-use super::candidates::{Candidates, Counts, Objects};
+use super::candidates::{Candidates, Counts};
 use super::generation::Generation;
+use super::groups::{Few, Groups};
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death;
 use crate::object::deferred::{Nested, Payload, Sweeping, contain, keep_first};
 use crate::object::header::{self, Dropped};
-use crate::object::side::Word;
+use crate::object::side::{Side, Word};
 use crate::object::trace::Tracer;
 
 /// What a run takes.
@@ -36,14 +37,14 @@ impl Plan {
 /// Runs. Panics of the user's callbacks are held back in `panic`; the rest of the run goes on. No pool is
 /// given back meanwhile: the caller holds them.
 pub(super) fn run(heap: &ObjectHeap, plan: Plan, panic: &mut Option<Payload>) -> Counts {
-    let mut candidates = Candidates::take(heap, plan.generation, plan.limit);
+    let mut candidates = Candidates::choose(heap, plan.generation, plan.limit);
     if plan.walk > 0 {
         candidates.walk(heap, plan.walk);
     }
-    let mut words = candidates.keep_garbage();
+    let mut words = candidates.keep_garbage(heap);
     if header::is_finalizable(words) && finalize(&candidates, panic) {
         // Finalizers can take handles: what they reach is not garbage.
-        words = candidates.keep_garbage();
+        words = candidates.keep_garbage(heap);
     }
     if words != 0 {
         destroy(heap, &mut candidates, words, panic);
@@ -99,9 +100,15 @@ fn destroy(heap: &ObjectHeap, garbage: &mut Candidates, words: u64, panic: &mut 
 fn drop_values(garbage: &Candidates) {
     // The outermost drop: deaths of other objects nest in it, and the deep ones wait for its end.
     let _nested = Nested::enter();
-    let mut sweep = Sweep::new(garbage.with(Word::Condemned));
+    let mut sweep = Sweep::new(garbage.groups(Word::Condemned));
+    let mut visited = garbage.visited().filter(|&object| Side::of(object).has(Word::Condemned));
+    let mut drop_all = || {
+        sweep.go();
+        // SAFETY: as in a sweep.
+        visited.by_ref().for_each(|member| unsafe { member.drop_value() });
+    };
     let mut first = None;
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| sweep.go())) {
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(&mut drop_all)) {
         // Again, for those after the one that panicked.
         keep_first(&mut first, payload);
     }
@@ -119,21 +126,18 @@ fn free_member(member: ObjectRef) {
     }
 }
 
-/// Objects whose edges are fetched before the first of them is dropped.
-const AHEAD: usize = 16;
-/// So many objects are looked at, of each so many, to see whether fetching is worth it.
-const SAMPLE: usize = 32;
-const PERIOD: usize = 1024;
+/// One group in so many is looked at, to see whether fetching is worth it.
+const PERIOD: usize = 16;
 /// Edges that lead farther than this many bytes are worth to be fetched.
 const FAR: usize = 128 << 10;
 
-/// Drops condemned objects. Where their edges lead far away, the counts there are fetched some objects ahead.
+/// Drops condemned objects. Where their edges lead far away, the counts there are fetched a group ahead.
 struct Sweep<'a> {
-    members: Objects<'a>,
-    queue: [ObjectRef; AHEAD],
-    first: usize,
-    len: usize,
-    /// Objects that were queued.
+    groups: Groups<'a>,
+    /// Members whose turn it is, and those that come after them.
+    now: Option<Few>,
+    next: Option<Few>,
+    /// Groups that were seen.
     seen: usize,
     fetch: bool,
     /// A `Trace` panicked: it is not called again.
@@ -141,15 +145,41 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(members: Objects<'a>) -> Sweep<'a> {
-        let queue = [ObjectRef::DANGLING; AHEAD];
-        Sweep { members, queue, first: 0, len: 0, seen: 0, fetch: false, broken: false }
+    fn new(groups: Groups<'a>) -> Sweep<'a> {
+        Sweep { groups, now: None, next: None, seen: 0, fetch: false, broken: false }
     }
 
     /// Drops all that are left; to be called again after a panic.
     fn go(&mut self) {
-        let (near, far) = (Cell::new(0), Cell::new(0));
-        let from = Cell::new(0);
+        loop {
+            if let Some(few) = &mut self.now {
+                for member in few {
+                    // SAFETY: condemned objects are traced, whole until now, and dropped once: it was taken
+                    // off its group. Nobody looks at them: only other members hold handles to them.
+                    unsafe { member.drop_value() };
+                }
+            }
+            self.now = self.next.take();
+            self.next = self.groups.next();
+            if self.now.is_none() && self.next.is_none() {
+                return;
+            }
+            if let Some(few) = self.next {
+                if self.fetch || self.seen.is_multiple_of(PERIOD) {
+                    self.fetch_edges(few);
+                }
+                self.seen += 1;
+            }
+        }
+    }
+
+    /// Fetches the counts that the drops of a group will change, and finds out whether the next groups' should
+    /// be fetched too.
+    fn fetch_edges(&mut self, few: Few) {
+        if self.broken {
+            return;
+        }
+        let (near, far, from) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let mut report = |edges: &[ObjectRef]| {
             for edge in edges {
                 edge.prefetch();
@@ -159,35 +189,15 @@ impl<'a> Sweep<'a> {
             }
         };
         let mut tracer = Tracer::new(&mut report);
-        loop {
-            while self.len < AHEAD
-                && let Some(member) = self.members.next()
-            {
-                let phase = self.seen % PERIOD;
-                self.seen += 1;
-                self.queue[(self.first + self.len) % AHEAD] = member;
-                self.len += 1;
-                if (self.fetch || phase < SAMPLE) && !self.broken {
-                    from.set(member.address().addr().get());
-                    self.broken = true;
-                    // SAFETY: a condemned object is traced, whole until it is dropped, and nobody has a
-                    // handle to it but other members.
-                    unsafe { member.trace(&mut tracer) };
-                    tracer.flush();
-                    self.broken = false;
-                }
-                if phase == SAMPLE {
-                    self.fetch = far.take() * 4 > near.take();
-                }
-            }
-            if self.len == 0 {
-                return;
-            }
-            let member = self.queue[self.first];
-            (self.first, self.len) = ((self.first + 1) % AHEAD, self.len - 1);
-            // SAFETY: condemned objects are traced, whole until now, and dropped once: it has left the
-            // queue. Nobody looks at them: only other members hold handles to them.
-            unsafe { member.drop_value() };
+        self.broken = true;
+        for member in few {
+            from.set(member.address().addr().get());
+            // SAFETY: a condemned object is traced, whole until it is dropped, and nobody has a handle to it
+            // but other members.
+            unsafe { member.trace(&mut tracer) };
         }
+        tracer.flush();
+        self.broken = false;
+        self.fetch = far.get() * 4 > near.get();
     }
 }

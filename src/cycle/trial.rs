@@ -29,10 +29,12 @@ pub(crate) trait Graph {
     /// Visits all candidates with their trial counters, in the order of addresses.
     fn for_each_candidate(&self, visit: impl FnMut(ObjectRef, &Cell<u32>));
 
-    /// The same, but may leave out those whose trial counter is 0.
-    fn for_each_not_explained(&self, visit: impl FnMut(ObjectRef, &Cell<u32>)) {
-        self.for_each_candidate(visit);
-    }
+    /// Takes the candidates that `is_held`, by their trial counter, out of the set and notes them. May ask
+    /// about those only whose counter is not 0, unless `all` are wanted. Whether candidates are left.
+    fn keep_held(&self, all: bool, is_held: impl FnMut(ObjectRef, u32) -> bool) -> bool;
+
+    /// Visits what was noted, in the order of addresses, and forgets it.
+    fn for_each_held(&self, visit: impl FnMut(ObjectRef));
 
     /// The trial counter of a candidate.
     fn trial(&self, candidate: ObjectRef) -> &Cell<u32>;
@@ -40,21 +42,21 @@ pub(crate) trait Graph {
     /// Reports the edges of a candidate that is not hidden.
     fn trace(&self, candidate: ObjectRef, tracer: &mut Tracer<'_>);
 
-    /// Subtracts an edge, if its target is a candidate; whether the target had been skipped, which it no
-    /// longer is.
-    fn explain(&self, target: ObjectRef) -> bool;
+    /// Subtracts edges to these targets, from those that are candidates or may become some. Calls
+    /// `found_skipped` with those that had been skipped, which they no longer are.
+    fn explain(&self, targets: &[ObjectRef], found_skipped: impl FnMut(ObjectRef));
 
     /// Notes that a candidate was not traced.
     fn skip(&self, candidate: ObjectRef);
 
-    /// A candidate was taken out of the set; it is about to be traced for what it holds.
+    /// A candidate was taken out of the set, and will be traced for what it holds if candidates are left.
     fn survive(&self, object: ObjectRef);
 
     /// Takes all that are still skipped out of the candidates.
     fn keep_skipped(&self);
 
-    /// Takes a candidate out of the set; whether it was one.
-    fn keep(&self, object: ObjectRef) -> bool;
+    /// Takes those that are candidates out of the set, and remembers them.
+    fn keep(&self, targets: &[ObjectRef]);
 
     /// Remembers a candidate, at most once each.
     fn push(&self, candidate: ObjectRef);
@@ -85,12 +87,10 @@ pub(crate) fn keep_the_living<G: Graph>(graph: &G) -> Result<Tried, Overcounted>
 fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
     let (mut words, mut objects) = (0, 0);
     let mut visit = |edges: &[ObjectRef]| {
-        for &target in edges {
-            if graph.explain(target) {
-                target.header().reveal();
-                graph.push(target);
-            }
-        }
+        graph.explain(edges, |target| {
+            target.header().reveal();
+            graph.push(target);
+        });
     };
     let mut tracer = Tracer::new(&mut visit);
     graph.for_each_candidate(|object, trial| {
@@ -101,6 +101,7 @@ fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
         add(trial, header.strong());
         if header.is_hidden() {
             if !reached {
+                header.set_aged();
                 return graph.skip(object);
             }
             header.reveal();
@@ -137,37 +138,31 @@ fn trace_counted<G: Graph>(
     }
 }
 
-/// Takes out what is held from outside, and what that reaches.
+/// Takes out what is held from outside, and what that reaches. What is held is found before the first of it
+/// is traced: mostly that is nearly all that lives, and then memory is read in its order, or not at all.
 fn restore<G: Graph>(graph: &G, tried: &mut Tried) -> Result<(), Overcounted> {
     let mut overcounted = false;
-    let mut visit = |edges: &[ObjectRef]| {
-        for &target in edges {
-            if graph.keep(target) {
-                graph.push(target);
-            }
-        }
-    };
-    let mut tracer = Tracer::new(&mut visit);
     let immortals = header::is_immortal(tried.words);
-    let judge = |object: ObjectRef, trial: &Cell<u32>| {
-        let mut held = trial.get() as i32;
-        if immortals && header::is_immortal(object.header().word()) {
-            // More edges than a count can have are no mistake.
-            held = 1;
-        }
-        overcounted |= held < 0;
-        if held > 0 && graph.keep(object) {
-            graph.push(object);
-            propagate(graph, &mut tracer);
-        }
-    };
-    if immortals {
-        graph.for_each_candidate(judge);
-    } else {
-        graph.for_each_not_explained(judge);
+    let any_left = graph.keep_held(immortals, |object, trial| {
+        // More edges than a count can have are no mistake.
+        let immortal = immortals && header::is_immortal(object.header().word());
+        overcounted |= !immortal && (trial as i32) < 0;
+        immortal || trial != 0
+    });
+    if overcounted {
+        return Err(Overcounted);
     }
+    let mut visit = |edges: &[ObjectRef]| graph.keep(edges);
+    let mut tracer = Tracer::new(&mut visit);
+    graph.for_each_held(|object| {
+        graph.survive(object);
+        if any_left {
+            graph.trace(object, &mut tracer);
+        }
+    });
+    propagate(graph, &mut tracer);
     tried.looked_at += tracer.reported();
-    if overcounted { Err(Overcounted) } else { Ok(()) }
+    Ok(())
 }
 
 /// Objects that are fetched into the cache before their turn to be traced.

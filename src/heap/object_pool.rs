@@ -498,12 +498,6 @@ impl Blocks {
         unsafe { self.first.add(index * self.size) }.cast()
     }
 
-    /// The trial counter of a block.
-    #[inline(always)]
-    pub(crate) fn counter(self, index: usize) -> &'static Cell<u32> {
-        &self.counters_of(index / 64)[index % 64]
-    }
-
     /// The trial counters of a group.
     #[inline(always)]
     pub(crate) fn counters_of(self, group: usize) -> &'static [Cell<u32>; 64] {
@@ -569,6 +563,11 @@ impl ObjectPool {
     pub(crate) fn carved(self) -> usize {
         // SAFETY: pools of this thread's objects are held by it, or retired and touched by it alone.
         unsafe { self.0.assume_held() }.bump()
+    }
+
+    /// Blocks that are no longer free, and those at hand of the pool that is allocated from.
+    pub(crate) fn live(self) -> usize {
+        self.0.live()
     }
 
     /// The group of block `index`; its bit there is `index % 64`.

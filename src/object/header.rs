@@ -294,8 +294,7 @@ impl Header {
         self.has_strong() && self.lower.get() & (TRACED | DROPPED) == TRACED
     }
 
-    /// The object's age is in its side bits from here on.
-    #[inline(always)]
+    /// A run leaves the object alone. Its age is in its side bits from here on.
     pub(crate) fn set_aged(&self) {
         self.change(0, AGED);
     }
@@ -311,11 +310,13 @@ impl Header {
     }
 
     /// A run decides about the object, which is not hidden: nobody has `&mut` to it. No drop is noted
-    /// meanwhile.
+    /// meanwhile. Its age is in its side bits from here on.
     #[inline(always)]
     pub(crate) fn enter_run(&self) {
-        if !self.is_immortal() {
-            self.change(SLOW | EXCLUSIVE, IN_RUN);
+        if self.is_immortal() {
+            self.change(0, AGED);
+        } else {
+            self.change(SLOW | EXCLUSIVE, IN_RUN | AGED);
         }
     }
 

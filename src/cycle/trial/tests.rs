@@ -58,15 +58,16 @@ impl Graph for Model {
             self.edges[i].iter().for_each(|&to| tracer.edge(self.node(to)));
         }
     }
-    fn explain(&self, target: ObjectRef) -> bool {
-        let i = self.index(target);
-        if self.candidates.get() >> i & 1 == 0 {
-            return false;
+    fn explain(&self, targets: &[ObjectRef], mut found_skipped: impl FnMut(ObjectRef)) {
+        for &target in targets {
+            let i = self.index(target);
+            self.trials[i].set(self.trials[i].get().wrapping_sub(1));
+            let skipped = self.skipped.get();
+            self.skipped.set(skipped & !(1 << i));
+            if skipped >> i & 1 == 1 {
+                found_skipped(target);
+            }
         }
-        self.trials[i].set(self.trials[i].get().wrapping_sub(1));
-        let skipped = self.skipped.get();
-        self.skipped.set(skipped & !(1 << i));
-        skipped >> i & 1 == 1
     }
     fn skip(&self, candidate: ObjectRef) {
         self.skipped.set(self.skipped.get() | 1 << self.index(candidate));
@@ -78,10 +79,28 @@ impl Graph for Model {
     fn keep_skipped(&self) {
         self.candidates.set(self.candidates.get() & !self.skipped.take());
     }
-    fn keep(&self, object: ObjectRef) -> bool {
-        let (old, bit) = (self.candidates.get(), 1 << self.index(object));
-        self.candidates.set(old & !bit);
-        old & bit != 0
+    fn keep(&self, targets: &[ObjectRef]) {
+        for &target in targets {
+            let (old, bit) = (self.candidates.get(), 1 << self.index(target));
+            self.candidates.set(old & !bit);
+            if old & bit != 0 {
+                self.push(target);
+            }
+        }
+    }
+    fn keep_held(&self, _: bool, mut is_held: impl FnMut(ObjectRef, u32) -> bool) -> bool {
+        self.for_each_candidate(|object, trial| {
+            if is_held(object, trial.get()) {
+                let bit = 1 << self.index(object);
+                self.candidates.set(self.candidates.get() & !bit);
+                self.skipped.set(self.skipped.get() | bit);
+            }
+        });
+        self.candidates.get() != 0
+    }
+    fn for_each_held(&self, mut visit: impl FnMut(ObjectRef)) {
+        let held = self.skipped.take();
+        (0..self.edges.len()).filter(|i| held >> i & 1 == 1).for_each(|i| visit(self.node(i)));
     }
     fn push(&self, candidate: ObjectRef) {
         self.stack.borrow_mut().push(candidate);
