@@ -288,16 +288,22 @@ impl Any {
         }
     }
 
-    /// An object with a weak handle to itself.
+    /// An object with a weak handle to itself: with a finalizer, or in a pool of its own.
     pub(super) fn new_cyclic(world: &Rc<World>) -> Any {
-        Any::Final(Cc::new_cyclic(|me| {
+        let finalizable = world.progress().0.is_multiple_of(2);
+        let body = |me: AnyWeak| {
             gc::collect();
             world.expect(me.upgrade().is_none(), || "an unborn object was upgraded".into());
-            let body = Body::new(world, true, true);
-            *body.probe.neighbour.borrow_mut() = Some(AnyWeak::Final(me.clone()));
+            let body = Body::new(world, true, finalizable);
+            *body.probe.neighbour.borrow_mut() = Some(me);
             body.finale.set(2);
-            Final(body)
-        }))
+            body
+        };
+        if finalizable {
+            Any::Final(Cc::new_cyclic(|me| Final(body(AnyWeak::Final(me.clone())))))
+        } else {
+            Any::Wide(Cc::new_cyclic(|me| Wide(body(AnyWeak::Wide(me.clone())))))
+        }
     }
 
     /// One that holds itself, if there may be more.
