@@ -13,8 +13,8 @@ pub const ARENA_SIZE: usize = ARENA + ARENA_META;
 
 /// What the heap holds, at one moment.
 ///
-/// Exact when no other thread uses the heap; while threads run, each pool is exact at some moment and
-/// the sum at none. The parts always add up:
+/// Exact when no other thread uses the heap; while threads run, what they hold is about right, each pool at
+/// another moment. The parts always add up:
 /// `allocated + available + unused_pools + headers + quantization + alignment` is
 /// [`total`](Stats::total), the arenas times their size.
 ///
@@ -188,7 +188,7 @@ impl Stats {
                 _ => (&mut self.objects, object_size(slot)),
             };
             // Other threads go on while this is counted: never below zero.
-            let left = left.min(class.in_use);
+            let left = left.min(class.in_use).min(class.bytes / size);
             class.in_use -= left;
             class.available += left;
             class.bytes -= left * size;
@@ -275,4 +275,31 @@ fn sum(f: &mut fmt::Formatter<'_>, name: &str, value: usize) -> fmt::Result {
         text.push(digit);
     }
     writeln!(f, "{name:<34} = {text:>20}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::object_pool::{ObjectClass, ObjectHeap};
+    use super::*;
+    use core::alloc::Layout;
+
+    /// Other threads go on while pools are counted: a list of large objects may have become longer than what
+    /// was counted, of small ones, has bytes.
+    #[test]
+    fn lists_that_grew_meanwhile_do_not_go_below_zero() {
+        std::thread::spawn(|| {
+            let class = ObjectClass::new(Layout::new::<[u8; 1000]>(), false).unwrap();
+            let object = ObjectHeap::own().and_then(|heap| heap.alloc(class)).unwrap();
+            let mut stats = Stats::new();
+            (stats.objects.in_use, stats.objects.bytes, stats.allocated) = (5, 80, 80);
+            let heap = ThreadHeap::current();
+            assert!((LEAF_SLOTS..TRACED_SLOTS).any(|slot| heap.left(slot) > 0), "no list");
+            stats.subtract_active_lists(heap, heap);
+            assert_eq!((stats.objects.in_use, stats.objects.bytes, stats.allocated), (5, 80, 80));
+            // SAFETY: the block was just allocated, and its word is 0.
+            unsafe { ObjectHeap::free(object, false) };
+        })
+        .join()
+        .unwrap();
+    }
 }
