@@ -198,6 +198,22 @@ mistakes! {
         }
     }
 
+    /// Its pool has ended, and another of its class lies there.
+    second_free_in_a_new_pool: [Full], ["a block of 64 bytes (class 7) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let places: Vec<_> = (0..5000).map(|_| alloc(layout(64, 8))).collect();
+            places.iter().for_each(|&place| dealloc(place, layout(64, 8)));
+            // One pool was kept: these are all of its blocks, and some of a new one.
+            let again: Vec<_> = (0..1100).map(|_| alloc(layout(64, 8))).collect();
+            let pool = |place: *mut u8| place as usize >> 16;
+            let new = pool(again[1099]);
+            let stale = places.iter().find(|&&place| pool(place) == new && !again.contains(&place));
+            dealloc(*stale.expect("the new pool lies where one was"), layout(64, 8));
+        }
+    }
+
     second_free_of_a_run: [Usual, Full], ["with 100000 bytes", "no block is there"],
     {
         // SAFETY: wrong on purpose.

@@ -10,10 +10,11 @@
 //! Under full checks each granule has two bitmaps where pools of objects have their side metadata:
 //! which blocks were freed and not handed out again (a bit per 8 bytes), and which were handed out
 //! under checks (a bit per 16). Only the latter have exactly the class of their layout: others may have
-//! been shrunk in place.
+//! been shrunk in place. All blocks of a pool that is made under checks count as freed at first, so that a
+//! second free is noticed also when the pool has ended in between and another has taken its place.
 //!
 //! # Orderings
-//! Relaxed: the bitmaps are cleared under the arena lock before `FULL` is set, and a heap takes that lock
+//! Relaxed: the bitmaps are set under the arena lock before `FULL` is set, and a heap takes that lock
 //! when it turns checked. Who gets a block that was freed under checks gets it after the free, so it
 //! finds `FULL` set too (a load that happens after another sees no older value).
 
@@ -71,7 +72,7 @@ pub fn set_checks(checks: Checks) {
     }
     let arenas = arena::lock();
     if !is_full() {
-        arenas.for_each_pool(clear_marks);
+        arenas.for_each_pool(|pool| set_marks(pool, 0));
         FULL.store(true, Ordering::Relaxed);
     }
     drop(arenas);
@@ -115,21 +116,24 @@ fn exact_mark(addr: usize) -> (&'static AtomicU64, u64) {
     (mark_word(addr & !(GRANULE - 1), FREED_WORDS + unit / 64), 1 << (unit % 64))
 }
 
-/// No block of a raw pool is marked.
-fn clear_marks(pool: PoolRef) {
+/// No block of a raw pool is marked as handed out under checks, and all or none as freed.
+fn set_marks(pool: PoolRef, freed: u64) {
     if pool.kind() != Kind::Raw {
         return;
     }
     let start = pool.start().as_ptr() as usize;
     for granule in (start..start + pool.extent()).step_by(GRANULE) {
-        (0..MARK_WORDS).for_each(|index| mark_word(granule, index).store(0, Ordering::Relaxed));
+        for index in 0..MARK_WORDS {
+            let word = if index < FREED_WORDS { freed } else { 0 };
+            mark_word(granule, index).store(word, Ordering::Relaxed);
+        }
     }
 }
 
 /// A raw pool is being made, under the arena lock.
 pub(super) fn on_new_pool(pool: PoolRef) {
     if is_full() {
-        clear_marks(pool);
+        set_marks(pool, u64::MAX);
     }
 }
 
@@ -182,7 +186,7 @@ impl ThreadHeap {
     #[cold]
     fn turn_checked(&self) {
         self.checked.set(true);
-        // From here on the marks are seen to be clear.
+        // From here on the marks are seen as they were set.
         drop(arena::lock());
         self.return_lists();
         self.for_each_held(|held| held.set_owner(self.checked_id()));
