@@ -162,7 +162,9 @@ impl Arenas {
     pub(crate) fn give_pool(&mut self, held: Held) {
         let pool = held.pool();
         if pool.extent() == 0 {
-            // SAFETY: a pool without granules of its own is a huge block that its holder gives up.
+            // SAFETY: the holder gives the pool up, under the lock.
+            unsafe { pool.retire() };
+            // SAFETY: a pool without granules of its own is a huge block, given up with it.
             return unsafe { self.give_huge(pool.start()) };
         }
         debug_assert!(pool.pool_word().is_held(), "a pool that nobody holds is given back");
@@ -313,6 +315,11 @@ impl Arenas {
             sum += arena.free_count();
         }
         sum
+    }
+
+    #[cfg(test)]
+    pub(super) fn holes(&self) -> usize {
+        self.dirt.holes()
     }
 
     pub(crate) fn huge_totals(&self) -> HugeTotals {

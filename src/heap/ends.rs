@@ -70,6 +70,7 @@ impl ThreadHeap {
     /// Makes this thread's heap.
     #[cold]
     pub(super) fn create() -> Option<&'static ThreadHeap> {
+        FORK.register();
         let heap = ThreadHeap::take_unused().or_else(ThreadHeap::map_new)?;
         heap.make_current();
         // Without a free key the thread's partly used pools stay with it.
