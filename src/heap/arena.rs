@@ -317,11 +317,6 @@ impl Arenas {
         sum
     }
 
-    #[cfg(test)]
-    pub(super) fn holes(&self) -> usize {
-        self.dirt.holes()
-    }
-
     pub(crate) fn huge_totals(&self) -> HugeTotals {
         self.huge
     }

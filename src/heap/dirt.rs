@@ -57,11 +57,6 @@ impl Dirt {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn holes(&self) -> usize {
-        self.holes
-    }
-
     fn bytes(&self) -> usize {
         self.granules * GRANULE + self.huge_bytes + self.sparse * SPARSE_BYTES
     }

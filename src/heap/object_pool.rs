@@ -16,7 +16,6 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use super::arena;
 use super::block::BlockPtr;
 use super::ends;
 pub(crate) use super::object_class::ObjectClass;
@@ -267,9 +266,6 @@ impl ObjectHeap {
                 Some(first) => held.link_after(first),
                 None => held.link_first(&self.0.pools[slot]),
             }
-        }
-        if held.holes() > 0 {
-            arena::lock().forget_holes(held.holes());
         }
         held.reset();
         self.0.objects.emptied.set(true);

@@ -258,43 +258,6 @@ fn x13_eight_threads_agree_with_the_shadow_map() {
     crate::checkers::heap_ops::run_threads(8, steps() / 8);
 }
 
-/// What the collector frees pool by pool had given pages back: they count no longer.
-#[test]
-fn holes_end_with_a_pool_that_is_freed_whole() {
-    use super::object_pool::{ObjectClass, ObjectHeap, ObjectPool};
-    let holes = || super::arena::lock().holes();
-    let before = holes();
-    std::thread::spawn(|| {
-        let class = ObjectClass::new(Layout::new::<[u64; 3]>(), true).unwrap();
-        let heap = ObjectHeap::own().expect("memory");
-        for _ in 0..20 {
-            let objects: Vec<_> = (0..60_000).map(|_| heap.alloc(class).unwrap()).collect();
-            let (kept, freed): (Vec<_>, Vec<_>) = (0..60_000).partition(|n| n % 1000 == 0);
-            for index in freed {
-                // SAFETY: the block was allocated above, its word is 0 and no bit was set.
-                unsafe { ObjectHeap::free(objects[index], true) };
-            }
-            super::trim();
-            heap.hold_pools();
-            for index in kept {
-                // SAFETY: the block is live, and this thread's.
-                let pool = unsafe { ObjectPool::of(objects[index]) };
-                // SAFETY: as above, and nothing of it is used any more.
-                if !unsafe { heap.free_whole(pool, 1) } {
-                    // SAFETY: as above.
-                    unsafe { ObjectHeap::free(objects[index], true) };
-                }
-            }
-            heap.release_pools();
-        }
-    })
-    .join()
-    .unwrap();
-    // Other tests run beside this one.
-    let after = holes();
-    assert!(after < before + (20 << 20), "{before} bytes of holes, then {after}");
-}
-
 /// A large object's pool leaves the recent list with it, and stays while pools are held.
 #[test]
 fn pools_of_large_objects_come_and_go() {
