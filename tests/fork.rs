@@ -263,3 +263,29 @@ fn a_child_uses_huge_blocks() {
         PoolAlloc.dealloc(place, Layout::from_size_align(50 << 20, 4096).unwrap());
     });
 }
+
+/// Why writers are not under parking_lot's locks. It hands a lock to who sleeps for it, and in a child nobody
+/// sleeps any more: what the forking thread took before the fork and gives back after it stays taken.
+#[test]
+fn x16_a_lock_of_parking_lot_is_lost_in_a_child() {
+    static LOCK: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _turn = alone();
+    let held = LOCK.lock();
+    let sleeper = thread::spawn(|| drop(LOCK.lock()));
+    thread::sleep(Duration::from_millis(200));
+    fork(|| {
+        // SAFETY: taken above by this thread, and the other guard is the parent's.
+        unsafe { LOCK.force_unlock() };
+        assert!(LOCK.try_lock_for(Duration::from_millis(100)).is_none(), "handed to nobody");
+    });
+    drop(held);
+    sleeper.join().expect("in the parent all is well");
+}
+
+/// Nor would one let the thread pass that holds it for the fork, when another library's handler needs it.
+#[test]
+fn x16_a_lock_of_parking_lot_knows_no_owner() {
+    let lock = parking_lot::Mutex::new(());
+    let _held = lock.lock();
+    assert!(lock.try_lock_for(Duration::from_millis(50)).is_none());
+}

@@ -23,11 +23,13 @@ pub(super) static BYTES: Global = Global(Published::new());
 pub(super) static OS_STRINGS: Global = Global(Published::new());
 /// The interner of `CStr`.
 pub(super) static C_STRINGS: Global = Global(Published::new());
+/// The interner of `Path`.
+pub(super) static PATHS: Global = Global(Published::new());
 static TYPES: [Published<Store>; LISTS] = [const { Published::new() }; LISTS];
 /// Held while an interner is made.
 pub(super) static GROW: RawMutex<()> = RawMutex::new(());
 
-/// An interner of bytes that is mapped when it is first needed, and never unmapped.
+/// An interner of plain contents that is mapped when it is first needed, and never unmapped.
 #[derive(Debug)]
 pub(super) struct Global(Published<Store>);
 
@@ -38,15 +40,15 @@ impl Global {
         self.0.get()
     }
 
-    /// The interner. `None` when memory is refused.
+    /// The interner, which is of this kind. `None` when memory is refused.
     #[cold]
-    pub(super) fn get_or_map(&self) -> Option<&'static Store> {
+    pub(super) fn get_or_map(&self, kind: Contents) -> Option<&'static Store> {
         fork::register();
         let _lock = GROW.lock();
         if let Some(interner) = self.get() {
             return Some(interner);
         }
-        let interner = Store::map(Contents::Bytes, None)?;
+        let interner = Store::map(kind, None)?;
         // SAFETY: a new interner is filled, and never unmapped.
         unsafe { self.0.publish(interner) };
         self.get()

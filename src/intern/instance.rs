@@ -36,7 +36,7 @@ use core::ptr::NonNull;
 /// assert_eq!(spam, "spam");
 /// ```
 pub struct Interner<T: ?Sized + Internable> {
-    shared: NonNull<Store>,
+    store: NonNull<Store>,
     /// Whether the interner is closed with this handle of it.
     own: bool,
     /// Invariant: who may intern subtypes of `T` could find a value that is none.
@@ -75,8 +75,8 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// ```
     pub fn try_new() -> Result<Self, OutOfMemory> {
         fork::register();
-        let shared = Store::map(T::kind(), None).ok_or(OutOfMemory)?;
-        Ok(Self { shared, own: true, contents: PhantomData })
+        let store = Store::map(T::kind(), None).ok_or(OutOfMemory)?;
+        Ok(Self { store, own: true, contents: PhantomData })
     }
 
     /// The program's interner of this type, which lives for ever.
@@ -90,15 +90,15 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// assert!(Interner::<str>::global().iter().any(|text| text == held));
     /// ```
     pub fn global() -> Self {
-        let shared = T::global().or_else(T::global_or_map);
-        let shared = shared.unwrap_or_else(|| OutOfMemory.handle());
-        Self { shared: NonNull::from(shared), own: false, contents: PhantomData }
+        let store = T::global().or_else(T::global_or_map);
+        let store = store.unwrap_or_else(|| OutOfMemory.handle());
+        Self { store: NonNull::from(store), own: false, contents: PhantomData }
     }
 
     #[inline(always)]
-    fn shared(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         // SAFETY: mapped until `self` closes it, or for ever.
-        unsafe { self.shared.as_ref() }
+        unsafe { self.store.as_ref() }
     }
 
     /// The canonical handle of a value: [`Interned::intern`], in this interner.
@@ -132,7 +132,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     #[inline]
     pub fn try_intern(&self, value: impl Intern<T>) -> Result<Interned<T>, OutOfMemory> {
         // SAFETY: the interner is of `T`.
-        unsafe { Interned::make(value, self.shared(), false) }
+        unsafe { Interned::make(value, self.store(), false) }
     }
 
     /// The canonical handle of a value that shall live for ever: [`Interned::intern_immortal`], in this
@@ -148,7 +148,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// ```
     pub fn intern_immortal(&self, value: impl Intern<T>) -> Interned<T> {
         // SAFETY: the interner is of `T`.
-        let made = unsafe { Interned::make(value, self.shared(), true) };
+        let made = unsafe { Interned::make(value, self.store(), true) };
         made.unwrap_or_else(|error| error.handle())
     }
 
@@ -167,7 +167,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     #[inline]
     pub fn get<Q: ?Sized + LookUp<T>>(&self, key: &Q) -> Option<Interned<T>> {
         // SAFETY: the interner is of `T`.
-        let entry = unsafe { key.find(self.shared()) }?;
+        let entry = unsafe { key.find(self.store()) }?;
         // SAFETY: an entry of `T`, with the count that the look-up took.
         Some(unsafe { Interned::from_entry(entry) })
     }
@@ -185,7 +185,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// # drop(spam);
     /// ```
     pub fn len(&self) -> usize {
-        self.shared().len()
+        self.store().len()
     }
 
     /// Whether no value is interned, but for immortal ones.
@@ -216,7 +216,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// assert!(names.iter().eq([spam]));
     /// ```
     pub fn iter(&self) -> Entries<T> {
-        let entries = self.shared().entries().into_iter();
+        let entries = self.store().entries().into_iter();
         // SAFETY: entries of `T`, each with the count that was taken for it.
         let handles = entries.map(|entry| unsafe { Interned::from_entry(entry) });
         Entries(handles.collect::<vec::Vec<_>>().into_iter())
@@ -237,7 +237,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// # drop(spam);
     /// ```
     pub fn stats(&self) -> InternStats {
-        InternStats::new(self.shared().tally())
+        InternStats::new(self.store().tally())
     }
 
     /// Gives memory back that no entry needs: pages of dead entries, and tables larger than they must
@@ -254,7 +254,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// assert!(names.is_empty());
     /// ```
     pub fn shrink_to_fit(&self) {
-        self.shared().shrink_to_fit();
+        self.store().shrink_to_fit();
     }
 }
 
@@ -262,7 +262,7 @@ impl<T: ?Sized + Internable> Interner<T> {
 impl<T: ?Sized + Internable> Interner<T> {
     /// The rules of all tables and blocks.
     pub(crate) fn check_invariants(&self) {
-        self.shared().check_invariants();
+        self.store().check_invariants();
     }
 }
 
@@ -284,7 +284,7 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interner<T> {
         Q: ?Sized + Eq + Hash + ToOwned<Owned = T>,
     {
         // SAFETY: the interner is of `T`.
-        match unsafe { make_value::<T, Q, &Q>(self.shared(), key, false, Q::to_owned) } {
+        match unsafe { make_value::<T, Q, &Q>(self.store(), key, false, Q::to_owned) } {
             // SAFETY: an entry of `T`, with the count that the look-up or the insertion took.
             Ok(entry) => unsafe { Interned::from_entry(entry) },
             Err(error) => error.handle(),
@@ -296,7 +296,7 @@ impl<T: ?Sized + Internable> Drop for Interner<T> {
     fn drop(&mut self) {
         if self.own {
             // SAFETY: mapped by `try_new`; only handles of entries use it from here on.
-            unsafe { Store::close(self.shared) };
+            unsafe { Store::close(self.store) };
         }
     }
 }

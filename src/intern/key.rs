@@ -1,11 +1,11 @@
 //! By what a value is found, and from what it is made.
 //!
-//! Text and bytes are hashed and compared as bytes, by the table itself. Everything else goes by `Hash`
+//! Text and bytes are hashed and compared as bytes, and paths as std does it, by the table itself. All else goes by `Hash`
 //! and `Eq`, which may be a user's code and so run without a lock.
 
 use super::OutOfMemory;
 use super::hash::Seed;
-use super::slice::{NewBytes, NewSlice, are_bytes};
+use super::slice::{NewSlice, Plain, are_bytes};
 use super::store::Store;
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, NewValue};
@@ -88,28 +88,29 @@ use sealed::{Find, Make};
 
 // Bytes -------------------------------------------------------------------------------------------
 
-/// Finds bytes or makes an entry of them, an immortal one if they are a `single` in the program's
+/// Finds plain contents or makes an entry of them, an immortal one if they are a `single` in the program's
 /// interner: one of the program's own would never go.
 #[inline(always)]
-fn make_bytes<T: ?Sized + Stored>(
+fn make_plain<T: ?Sized + Stored, P: ?Sized + Plain>(
     interner: &Store,
-    bytes: &[u8],
+    sought: &P,
     immortal: bool,
     single: impl FnOnce() -> bool,
 ) -> Result<EntryPtr, OutOfMemory> {
-    let hash = interner.hash_bytes(bytes);
-    if let Some(entry) = interner.look_up_bytes(bytes, hash) {
+    let hash = interner.hash_plain(sought);
+    if let Some(entry) = interner.look_up_plain(sought, hash) {
         return Ok(entry);
     }
     let single = || single() && T::global().is_some_and(|global| core::ptr::eq(global, interner));
     let immortal = immortal || single();
-    interner.insert_bytes(bytes, hash, immortal).ok_or(OutOfMemory)
+    interner.insert_plain(sought, hash, immortal).ok_or(OutOfMemory)
 }
 
-/// Finds bytes.
-fn find_bytes(interner: &Store, bytes: &[u8]) -> Option<EntryPtr> {
-    let hash = interner.hash_bytes(bytes);
-    interner.look_up_bytes(bytes, hash).or_else(|| interner.look_up_bytes_locked(bytes, hash))
+/// Finds plain contents.
+fn find_plain<P: ?Sized + Plain>(interner: &Store, sought: &P) -> Option<EntryPtr> {
+    let hash = interner.hash_plain(sought);
+    let found = interner.look_up_plain(sought, hash);
+    found.or_else(|| interner.look_up_plain_locked(sought, hash))
 }
 
 /// Contents that are compared as bytes.
@@ -129,7 +130,7 @@ macro_rules! found_as_bytes {
 
             unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
                 let $contents = self;
-                find_bytes(interner, $bytes)
+                find_plain(interner, $bytes)
             }
         }
 
@@ -137,7 +138,7 @@ macro_rules! found_as_bytes {
             #[inline(always)]
             unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
                 let $contents = self;
-                make_bytes::<$ty>(interner, $bytes, immortal, || $single)
+                make_plain::<$ty, [u8]>(interner, $bytes, immortal, || $single)
             }
         }
     )*};
@@ -163,7 +164,7 @@ fn is_single(text: &str) -> bool {
 
 impl Find<Path> for Path {
     fn stored_hash(&self, seed: &Seed) -> u64 {
-        seed.hash_value(self)
+        Plain::hash(self, seed)
     }
 
     fn is(&self, value: &Path) -> bool {
@@ -171,22 +172,13 @@ impl Find<Path> for Path {
     }
 
     unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
-        // SAFETY: compared while a count is held; of paths by the caller's promise.
-        let matches = |entry| self.is(unsafe { Path::contents(entry) });
-        interner.look_up_value_surely(interner.hash_value(self), matches)
+        find_plain(interner, self)
     }
 }
 
 impl Make<Path> for &Path {
     unsafe fn make(self, interner: &Store, immortal: bool) -> Result<EntryPtr, OutOfMemory> {
-        // SAFETY: compared while a count is held; of paths by the caller's promise.
-        let matches = |entry| self.is(unsafe { Path::contents(entry) });
-        let hash = interner.hash_value(self);
-        if let Some(entry) = interner.look_up_value(hash, matches) {
-            return Ok(entry);
-        }
-        let new = NewBytes::new(self.as_os_str().as_encoded_bytes()).ok_or(OutOfMemory)?;
-        interner.insert_value(new, hash, immortal, |_, entry| matches(entry)).ok_or(OutOfMemory)
+        make_plain::<Path, Path>(interner, self, immortal, || false)
     }
 }
 
@@ -214,7 +206,7 @@ impl<T: Eq + Hash + 'static> Find<[T]> for [T] {
 
     unsafe fn find(&self, interner: &Store) -> Option<EntryPtr> {
         if let Some(bytes) = as_bytes(self) {
-            return find_bytes(interner, bytes);
+            return find_plain(interner, bytes);
         }
         // SAFETY: compared while a count is held; of such slices by the caller's promise.
         let matches = |entry| self.is(unsafe { <[T]>::contents(entry) });
@@ -234,7 +226,7 @@ unsafe fn make_slice<T: Eq + Hash + 'static, S: Borrow<[T]>>(
     own: impl FnOnce(S) -> Vec<T>,
 ) -> Result<EntryPtr, OutOfMemory> {
     if let Some(bytes) = as_bytes(slice.borrow()) {
-        return make_bytes::<[u8]>(interner, bytes, immortal, || bytes.len() <= 1);
+        return make_plain::<[u8], [u8]>(interner, bytes, immortal, || bytes.len() <= 1);
     }
     let is = |slice: &[T], entry| {
         // SAFETY: compared while a count is held; of such slices by the caller's promise.

@@ -42,17 +42,17 @@
 //!   has met them, and so does what is asked to ([`Interned::intern_immortal`]); handles of these are not
 //!   counted. What lived when it was asked to ([`Interned::immortalize`]) lives for ever too, but is
 //!   counted on.
-//! - Strings that are chosen so that their hashes collide cost what others cost. Paths, slices and values
-//!   rely on the seed of the hash alone: how they hash is not ours to change.
 //! - User code (`Hash`, `Eq`, `Drop`) runs without a lock of ours. It may intern, drop handles and
 //!   panic. A chain of interned values of any length drops without recursion.
 //! - Works with any global allocator, in destructors of thread-locals, and at exit. Entries and
 //!   tables are mapped from the system; only values above about 1 KiB are boxed.
 //! - Memory goes back page by page, a page with its last entry; addresses go with the interner.
 //! - A forked child may intern, and drop what it inherited; what other threads were dropping leaks there.
+//!   That takes locks of our own for writers (`sync::RawMutex`): parking_lot's are lost in a child.
 //! - Nobody who does not know the program's random seed can choose texts that cost more than others;
-//!   texts chosen by one who does know it meet a table keyed with SipHash-1-3. (Values of other types
-//!   have the seed alone, since their `Hash` is not called under a lock.)
+//!   texts, bytes and paths chosen by one who does know it meet a table keyed with SipHash-1-3. Values, and
+//!   slices of them, have the seed alone: to place them in another table their `Hash` would have to be called
+//!   under a lock, and it is a user's.
 //!
 //! # Costs
 //! The first text takes 24 KiB, a thousand short ones 250 KiB, ten million 53 bytes each (with 20 of

@@ -5,7 +5,8 @@
 
 use super::blocks::class_of;
 use super::entry::Header;
-use super::global::{self, BYTES, C_STRINGS, OS_STRINGS, STRINGS};
+use super::global::{self, BYTES, C_STRINGS, OS_STRINGS, PATHS, STRINGS};
+use super::hash::Seed;
 use super::store::{Class, Contents, Store};
 use super::value::sealed::Stored;
 use super::value::{EntryPtr, HEADER, INLINE, New};
@@ -15,8 +16,10 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::any::TypeId;
 use core::ffi::CStr;
+use core::hash::BuildHasher;
 use core::ptr::{NonNull, slice_from_raw_parts_mut};
 use std::ffi::OsStr;
+use std::hash::RandomState;
 use std::path::Path;
 
 /// The length in the header of an entry whose elements are boxed.
@@ -278,6 +281,100 @@ impl DeadBytes {
     }
 }
 
+/// Contents that lie as bytes, and that are hashed and compared by code which may run under a lock: ours and
+/// std's, never a user's.
+pub(super) trait Plain {
+    /// How they lie in an entry.
+    fn bytes(&self) -> &[u8];
+
+    /// The hash that is stored.
+    fn hash(&self, seed: &Seed) -> u64;
+
+    /// The hash in a keyed table.
+    fn keyed_hash(&self, key: &RandomState) -> u64;
+
+    /// Whether an entry with these bytes is of equal contents; of the same type.
+    fn is(&self, bytes: &[u8]) -> bool;
+}
+
+impl Plain for [u8] {
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    #[inline(always)]
+    fn hash(&self, seed: &Seed) -> u64 {
+        seed.hash_bytes(self)
+    }
+
+    fn keyed_hash(&self, key: &RandomState) -> u64 {
+        key.hash_one(self)
+    }
+
+    #[inline(always)]
+    fn is(&self, bytes: &[u8]) -> bool {
+        same(self, bytes)
+    }
+}
+
+/// By components: `a/b` and `a//b` are equal paths.
+impl Plain for Path {
+    fn bytes(&self) -> &[u8] {
+        self.as_os_str().as_encoded_bytes()
+    }
+
+    fn hash(&self, seed: &Seed) -> u64 {
+        seed.hash_value(self)
+    }
+
+    fn keyed_hash(&self, key: &RandomState) -> u64 {
+        key.hash_one(self)
+    }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        // SAFETY: the bytes are those of a path.
+        self.bytes() == bytes || *self == *unsafe { path(bytes) }
+    }
+}
+
+/// # Safety
+/// The bytes are those of a path.
+#[inline(always)]
+unsafe fn path(bytes: &[u8]) -> &Path {
+    // SAFETY: the caller's promise.
+    Path::new(unsafe { OsStr::from_encoded_bytes_unchecked(bytes) })
+}
+
+/// Whether two runs of bytes are the same; up to 16 without a call.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    /// By the first and the last `N` bytes, which overlap or meet.
+    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+        a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
+    }
+    a.len() == b.len()
+        && match a.len() {
+            8..=16 => ends::<8>(a, b),
+            4..=7 => ends::<4>(a, b),
+            _ => a == b,
+        }
+}
+
+/// The kind of entries of plain contents.
+const fn kind_of_plain<T: ?Sized + Plain + Stored>() -> Contents {
+    /// # Safety
+    /// As for [`Stored::contents`].
+    unsafe fn keyed<T: ?Sized + Plain + Stored>(key: &RandomState, entry: EntryPtr) -> u64 {
+        // SAFETY: as the caller's.
+        unsafe { T::contents(entry) }.keyed_hash(key)
+    }
+    Contents::Plain { keyed: keyed::<T> }
+}
+
+/// The kind of text and bytes.
+pub(super) const BYTES_KIND: Contents = kind_of_plain::<[u8]>();
+
 /// The kind of entries whose elements are compared by code that is not ours.
 fn kind_of_elements<T>(of: TypeId) -> Contents {
     Contents::Values {
@@ -300,7 +397,7 @@ macro_rules! stored_as_bytes {
             }
 
             fn kind() -> Contents {
-                Contents::Bytes
+                BYTES_KIND
             }
 
             #[inline(always)]
@@ -309,7 +406,7 @@ macro_rules! stored_as_bytes {
             }
 
             fn global_or_map() -> Option<&'static Store> {
-                $global.get_or_map()
+                $global.get_or_map(BYTES_KIND)
             }
         }
     )*};
@@ -325,21 +422,22 @@ impl Stored for Path {
     #[inline(always)]
     unsafe fn contents<'a>(entry: EntryPtr) -> &'a Path {
         // SAFETY: as the caller's.
-        Path::new(unsafe { OsStr::contents(entry) })
+        let bytes = unsafe { bytes(entry) };
+        // SAFETY: entries of this type's interners are filled from paths only.
+        unsafe { path(bytes) }
     }
 
-    /// Not as bytes: `a/b` and `a//b` are equal paths.
     fn kind() -> Contents {
-        kind_of_elements::<u8>(TypeId::of::<Path>())
+        kind_of_plain::<Path>()
     }
 
-    #[inline]
+    #[inline(always)]
     fn global() -> Option<&'static Store> {
-        global::of(TypeId::of::<Path>())
+        PATHS.get()
     }
 
     fn global_or_map() -> Option<&'static Store> {
-        global::of_or_map(Self::kind())
+        PATHS.get_or_map(Self::kind())
     }
 }
 
@@ -357,7 +455,7 @@ impl<T: 'static> Stored for [T] {
     }
 
     fn kind() -> Contents {
-        if are_bytes::<T>() { Contents::Bytes } else { kind_of_elements::<T>(TypeId::of::<[T]>()) }
+        if are_bytes::<T>() { BYTES_KIND } else { kind_of_elements::<T>(TypeId::of::<[T]>()) }
     }
 
     #[inline]
@@ -366,6 +464,10 @@ impl<T: 'static> Stored for [T] {
     }
 
     fn global_or_map() -> Option<&'static Store> {
-        if are_bytes::<T>() { BYTES.get_or_map() } else { global::of_or_map(Self::kind()) }
+        if are_bytes::<T>() {
+            BYTES.get_or_map(BYTES_KIND)
+        } else {
+            global::of_or_map(Self::kind())
+        }
     }
 }

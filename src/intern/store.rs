@@ -13,7 +13,7 @@ use super::hash::Seed;
 use super::lifetime::Lifetime;
 use super::regions::{self, Regions};
 use super::release;
-use super::slice::{self, DeadBytes, NewBytes};
+use super::slice::{self, DeadBytes, NewBytes, Plain};
 use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
 use super::value::{EntryPtr, New};
 use crate::base::bits::align_up;
@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use core::any::TypeId;
 use core::array;
 use core::cell::Cell;
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use std::hash::RandomState;
@@ -42,8 +42,11 @@ const SMALL_TABLES: usize = SHARDS * (PAGE - (8 << MIN_LOG2));
 /// What the entries of an interner hold, and so what becomes of a dead one.
 #[derive(Debug, Clone, Copy)]
 pub enum Contents {
-    /// Text or bytes, compared as bytes.
-    Bytes,
+    /// Text, bytes, paths: hashed and compared by code that may run under a lock.
+    Plain {
+        /// The keyed hash of an entry.
+        keyed: unsafe fn(&RandomState, EntryPtr) -> u64,
+    },
     /// Values of one type, compared by code that is not ours.
     Values {
         /// Whose.
@@ -327,7 +330,7 @@ impl Store {
     pub(super) unsafe fn bury_plain(this: NonNull<Self>, entry: NonNull<Header>) {
         // SAFETY: the entry's shard has not left.
         match unsafe { this.as_ref() }.contents {
-            Contents::Bytes => {
+            Contents::Plain { .. } => {
                 // SAFETY: the caller owns the entry; the block is freed below, then its box.
                 let dead = unsafe { DeadBytes::of(EntryPtr(entry)) };
                 // SAFETY: the caller's promise; the box is not needed to remove the entry.
@@ -374,45 +377,58 @@ impl Store {
     }
 }
 
-/// Bytes.
+/// Text, bytes and paths.
 impl Store {
     /// The hash that chooses shard, tag and slot.
     #[inline(always)]
-    pub(super) fn hash_bytes(&self, bytes: &[u8]) -> u64 {
-        self.seed.hash_bytes(bytes)
+    pub(super) fn hash_plain<P: Plain + ?Sized>(&self, sought: &P) -> u64 {
+        sought.hash(&self.seed)
     }
 
-    /// Looks bytes up without a lock. `None` is not certain.
+    /// Looks contents up without a lock. `None` is not certain.
     #[inline(always)]
-    pub(super) fn look_up_bytes(&self, bytes: &[u8], hash: u64) -> Option<EntryPtr> {
+    pub(super) fn look_up_plain<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        hash: u64,
+    ) -> Option<EntryPtr> {
         let found = table::look_up(
             self,
             hash,
-            || self.keyed(bytes),
+            || self.keyed(sought),
             // SAFETY: compared while a count is held.
-            |entry| same(unsafe { slice::bytes(entry_ptr(entry)) }, bytes),
+            |entry| sought.is(unsafe { slice::bytes(entry_ptr(entry)) }),
         );
         found.map(entry_ptr)
     }
 
-    /// Looks bytes up under the lock.
-    pub(super) fn look_up_bytes_locked(&self, bytes: &[u8], hash: u64) -> Option<EntryPtr> {
-        let found =
-            table::look_up_locked(self, hash, || self.keyed(bytes), |entry| self.is(entry, bytes));
+    /// Looks contents up under the lock.
+    pub(super) fn look_up_plain_locked<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        hash: u64,
+    ) -> Option<EntryPtr> {
+        let matches = |entry| self.is(entry, sought);
+        let found = table::look_up_locked(self, hash, || self.keyed(sought), matches);
         found.map(entry_ptr)
     }
 
-    /// Looks bytes up under the lock and makes an entry if there is none. `None` when memory is
+    /// Looks contents up under the lock and makes an entry if there is none. `None` when memory is
     /// refused.
     #[cold]
-    pub(super) fn insert_bytes(&self, bytes: &[u8], hash: u64, immortal: bool) -> Option<EntryPtr> {
-        let new = NewBytes::new(bytes)?;
+    pub(super) fn insert_plain<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        hash: u64,
+        immortal: bool,
+    ) -> Option<EntryPtr> {
+        let new = NewBytes::new(sought.bytes())?;
         let (class, mut new) = (new.class(), Some(new));
         let entry = table::look_up_or_insert(
             self,
             hash,
-            || self.keyed(bytes),
-            |entry| self.is(entry, bytes),
+            || self.keyed(sought),
+            |entry| self.is(entry, sought),
             immortal,
             |memory| {
                 // SAFETY: the shard's lock is held, and the memory is the shard's.
@@ -426,14 +442,14 @@ impl Store {
     }
 
     /// Compares the contents of an entry in the table. The shard's lock is held.
-    fn is(&self, entry: Entry, bytes: &[u8]) -> bool {
+    fn is<P: Plain + ?Sized>(&self, entry: Entry, sought: &P) -> bool {
         // SAFETY: the entry is in the table of a shard whose lock is held.
-        same(unsafe { slice::bytes(entry_ptr(entry)) }, bytes)
+        sought.is(unsafe { slice::bytes(entry_ptr(entry)) })
     }
 
     #[cold]
-    fn keyed(&self, bytes: &[u8]) -> u64 {
-        self.key.hash_one(bytes)
+    fn keyed<P: Plain + ?Sized>(&self, sought: &P) -> u64 {
+        sought.keyed_hash(&self.key)
     }
 }
 
@@ -553,9 +569,9 @@ impl Space for Store {
 
     fn keyed_hash(&self, entry: Entry) -> Option<u64> {
         match self.contents {
-            // SAFETY: the caller holds the lock of the entry's shard, and the entry is in its table
-            // or about to be.
-            Contents::Bytes => Some(self.keyed(unsafe { slice::bytes(entry_ptr(entry)) })),
+            // SAFETY: the interner's own function for its entries; the caller holds the lock of the
+            // entry's shard, and the entry is in its table or about to be.
+            Contents::Plain { keyed } => Some(unsafe { keyed(&self.key, entry_ptr(entry)) }),
             Contents::Values { .. } => None,
         }
     }
@@ -596,21 +612,6 @@ fn small_table(interner: *mut Store, log2: u32, number: usize) -> usize {
     let offset = SHARDS * ((8 << log2) - (8 << MIN_LOG2)) + number * (8 << log2);
     let tables = interner.expose_provenance() + offset_of!(Mapped, small_tables);
     tables + offset
-}
-
-/// Whether two runs of bytes are the same; up to 16 without a call.
-#[inline(always)]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    /// By the first and the last `N` bytes, which overlap or meet.
-    fn ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
-        a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
-    }
-    a.len() == b.len()
-        && match a.len() {
-            8..=16 => ends::<8>(a, b),
-            4..=7 => ends::<4>(a, b),
-            _ => a == b,
-        }
 }
 
 /// An entry as tables store it.

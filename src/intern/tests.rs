@@ -1,8 +1,8 @@
 //! The layer as a whole, on interners of its own where numbers must be exact.
 
 use super::interned::Interned;
-use super::slice::bytes;
-use super::store::{Contents, Store};
+use super::slice::{BYTES_KIND, bytes};
+use super::store::Store;
 use super::value::EntryPtr;
 use super::{intern, release};
 use crate::base::config::PAGE;
@@ -16,6 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::collections::HashSet;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::time::Instant;
 
 /// An interner of bytes that nobody else uses; it goes with its last handle.
@@ -31,23 +32,23 @@ impl Drop for Own {
 impl Own {
     fn new() -> Self {
         super::fork::register();
-        let interner = Store::map(Contents::Bytes, None).expect("memory");
+        let interner = Store::map(BYTES_KIND, None).expect("memory");
         // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })
     }
 
     fn try_intern(&self, text: &str) -> Option<Interned<[u8]>> {
-        let (text, hash) = (text.as_bytes(), self.0.hash_bytes(text.as_bytes()));
-        let found = self.0.look_up_bytes(text, hash);
-        let entry = found.or_else(|| self.0.insert_bytes(text, hash, false))?;
+        let (text, hash) = (text.as_bytes(), self.0.hash_plain(text.as_bytes()));
+        let found = self.0.look_up_plain(text, hash);
+        let entry = found.or_else(|| self.0.insert_plain(text, hash, false))?;
         // SAFETY: an entry of bytes, with its count.
         Some(unsafe { Interned::from_entry(entry) })
     }
 
     /// Interns under the hash that belongs to the text, or under one that a foe chose.
     fn intern_as(&self, text: &str, hash: u64) -> Interned<[u8]> {
-        let found = self.0.look_up_bytes(text.as_bytes(), hash);
-        let entry = found.or_else(|| self.0.insert_bytes(text.as_bytes(), hash, false));
+        let found = self.0.look_up_plain(text.as_bytes(), hash);
+        let entry = found.or_else(|| self.0.insert_plain(text.as_bytes(), hash, false));
         // SAFETY: an entry of bytes, with its count.
         unsafe { Interned::from_entry(entry.expect("memory")) }
     }
@@ -57,7 +58,7 @@ impl Own {
     }
 
     fn intern(&self, text: &str) -> Interned<[u8]> {
-        self.intern_as(text, self.0.hash_bytes(text.as_bytes()))
+        self.intern_as(text, self.0.hash_plain(text.as_bytes()))
     }
 }
 
@@ -193,7 +194,7 @@ fn what_is_left_fits() {
 /// Each request for memory is refused once, or from then on: some texts are not interned, nothing is lost.
 #[test]
 fn refused_memory_loses_nothing() {
-    assert!(refusing(0, 1, || Store::map(Contents::Bytes, None)).0.is_none());
+    assert!(refusing(0, 1, || Store::map(BYTES_KIND, None)).0.is_none());
     for (first, count) in [(0, 1), (1, 1), (2, 1), (9, 1), (0, 9999), (40, 9999)] {
         let own = Own::new();
         // Long ones need a run for each few; many need large tables.
@@ -236,7 +237,7 @@ fn timed(own: &Own, held: &mut Vec<Interned<[u8]>>, hash: impl Fn(&str) -> u64) 
 fn chosen_hashes_meet_a_keyed_table() {
     let (own, random) = (Own::new(), Own::new());
     let (mut held, mut others) = (Vec::new(), Vec::new());
-    let usual = timed(&random, &mut others, |text| random.0.hash_bytes(text.as_bytes()));
+    let usual = timed(&random, &mut others, |text| random.0.hash_plain(text.as_bytes()));
     let chosen = timed(&own, &mut held, |_| 0x1234_5678);
     std::println!("20,000 texts: {usual:?}, of one hash {chosen:?}");
     assert!(chosen < 10 * usual, "{usual:?} for random texts, {chosen:?} for chosen ones");
@@ -245,6 +246,24 @@ fn chosen_hashes_meet_a_keyed_table() {
     drop(held);
     own.0.check_invariants();
     assert_eq!(own.0.len(), 0);
+}
+
+/// Paths are compared by components, and hashed by them in a keyed table too.
+#[test]
+fn chosen_paths_meet_a_keyed_table() {
+    let interner = crate::intern::Interner::<Path>::new();
+    let store = interner.store();
+    let find = |path: &str| store.look_up_plain(Path::new(path), 77);
+    for number in 0..200 {
+        let entry = store.insert_plain(Path::new(&std::format!("a//{number}/b")), 77, true);
+        assert_eq!(
+            entry.map(|entry| entry.0),
+            find(&std::format!("a/{number}/./b")).map(|entry| entry.0)
+        );
+        assert!(entry.is_some() && find(&std::format!("a{number}/b")).is_none());
+    }
+    interner.check_invariants();
+    assert_eq!(interner.stats().keyed_tables, 1);
 }
 
 #[test]
@@ -272,9 +291,9 @@ fn sizes_and_alignments_of_all_kinds() {
 #[test]
 fn a_stale_count_keeps_the_entry() {
     let own = Own::new();
-    let hash = own.0.hash_bytes(b"stale");
+    let hash = own.0.hash_plain(&b"stale"[..]);
     let first = own.intern("stale");
-    let entry = own.0.look_up_bytes(b"stale", hash).expect("alive");
+    let entry = own.0.look_up_plain(&b"stale"[..], hash).expect("alive");
     drop(first);
     // SAFETY: the look-up took a count.
     assert_eq!(unsafe { bytes(EntryPtr(entry.0)) }, b"stale");

@@ -6,7 +6,8 @@
 //! - [`atomic`]: the atomic types, [`atomic::Ordering`] and [`atomic::fence`].
 //! - [`cell::UnsafeCell`]: `with` and `with_mut` give the raw pointer; loom reports unordered accesses.
 //! - [`RawMutex`]: a lock that never allocates and is whole in a forked child. (parking_lot's slow path
-//!   allocates, and in a child its table of sleepers may be locked for ever by a thread that is gone.)
+//!   allocates; in a child it hands locks to sleepers that are gone, and its table of sleepers may be locked
+//!   for ever; and it does not let the forking thread pass: `tests/fork.rs` shows the first and the last.)
 //! - [`Published`]: a value that never goes away, found without a lock.
 //! - [`Arc`], [`OnceLock`]: std's.
 //! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.
