@@ -158,6 +158,9 @@ impl Candidates {
                 object.header().set_aged();
                 side.set(Word::Middle);
             }
+        } else {
+            // Old, perhaps.
+            self.expected += 1;
         }
         side.set(Word::Candidate);
         true

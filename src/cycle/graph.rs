@@ -45,7 +45,8 @@ impl Drop for Trying<'_> {
         for &object in &candidates.visited {
             Side::with_counter(pool_of(object), object).1.set(0);
         }
-        candidates.take_skipped(|_, _| ());
+        // What was noted as held, if it was not told then.
+        candidates.take_skipped(|object, _| object.header().leave_run());
         if !self.finished {
             // Some were taken and not told yet, or are candidates no longer and were not told that.
             for age in [Word::Middle, Word::Old] {

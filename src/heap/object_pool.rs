@@ -248,14 +248,14 @@ impl ObjectHeap {
     }
 
     /// Frees all live blocks of a pool, `count` of them, without a look at them. False: others are live too, or
-    /// were handed out, or pages of the pool were given back; nothing happened.
+    /// were handed out; nothing happened.
     ///
     /// # Safety
     /// The pool is this heap's. As for [`free`](Self::free), but the blocks' count words may have flags.
     pub(crate) unsafe fn free_whole(&self, pool: ObjectPool, count: usize) -> bool {
         // SAFETY: the caller's.
         let held = unsafe { pool.0.assume_held() };
-        if cfg!(sanitized) || pool.0.live() != count || held.holes() > 0 {
+        if cfg!(sanitized) || pool.0.live() != count {
             return false;
         }
         let slot = pool.0.slot();

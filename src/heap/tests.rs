@@ -296,29 +296,3 @@ fn pools_of_large_objects_come_and_go() {
     .join()
     .unwrap();
 }
-
-/// The pages that a pool has given back are accounted for until it goes: it cannot end at once.
-#[test]
-fn a_pool_with_holes_is_not_freed_at_once() {
-    use super::object_pool::{ObjectClass, ObjectHeap};
-    std::thread::spawn(|| {
-        let class = ObjectClass::new(Layout::new::<[u64; 3]>(), true).unwrap();
-        let heap = ObjectHeap::own().expect("memory");
-        let free = |header| {
-            // SAFETY: the block was just allocated, its word is 0 and no bit was set.
-            unsafe { ObjectHeap::free(header, true) }
-        };
-        let mut blocks: Vec<_> = (0..1000).filter_map(|_| heap.alloc(class)).collect();
-        let kept = blocks.remove(0);
-        blocks.into_iter().for_each(free);
-        assert!(super::trim() > 0);
-        let mut pools = Vec::new();
-        heap.for_each_traced_pool(|pool| pools.push(pool));
-        assert_eq!(pools.len(), 1);
-        // SAFETY: the one live block, as in `free`.
-        assert!(!unsafe { heap.free_whole(pools[0], 1) });
-        free(kept);
-    })
-    .join()
-    .unwrap();
-}

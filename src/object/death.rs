@@ -13,6 +13,7 @@ use crate::heap::object_pool::ObjectHeap;
 
 use super::ObjectRef;
 use super::deferred::{self, Nested, Payload};
+use super::dirty;
 use super::header::Dropped;
 use super::side::{self, Side, Word};
 
@@ -68,7 +69,9 @@ unsafe fn finalize_the_dead(object: ObjectRef, panic: &mut Option<Payload>) -> b
     // SAFETY: traced and whole, and a handle is held meanwhile.
     unsafe { call_finalizer(object, panic) };
     if !header.decrement() || header.settle() == Dropped::Lives {
-        if !header.is_aged() {
+        if header.is_aged() {
+            dirty::lost_handle(object);
+        } else {
             side::note_young(object);
         }
         return true;

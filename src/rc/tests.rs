@@ -99,3 +99,29 @@ fn x17_full_weak_counts_in_a_cycle() {
     assert!(others.iter().all(|other| Cc::as_ptr(other) != weak.as_ptr()));
     assert_eq!(gc::collect(), 0);
 }
+
+/// A `Trace` that reports too much is noticed, and no object is left in the run: not those either that were
+/// found to be held.
+#[test]
+fn a_run_that_is_given_up_leaves_nothing_behind() {
+    struct Twice(RefCell<Vec<Cc<Twice>>>);
+    // SAFETY: none: it reports each edge twice, which is what is tested.
+    unsafe impl Trace for Twice {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            self.0.trace(tracer);
+            self.0.trace(tracer);
+        }
+    }
+    impl TraceInfo for Twice {}
+    std::thread::spawn(|| {
+        gc::disable();
+        let new = || Cc::new(Twice(RefCell::default()));
+        let (root, child) = (new(), new());
+        root.0.borrow_mut().push(child);
+        assert_eq!(gc::collect(), 0);
+        crate::cycle::check_invariants();
+        assert_eq!(Cc::strong_count(&root.0.borrow()[0]), 1);
+    })
+    .join()
+    .expect("nothing is left");
+}

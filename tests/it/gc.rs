@@ -353,3 +353,39 @@ fn g06_the_deaths_of_leaves_do_not_count() {
         drop(nodes);
     });
 }
+
+/// What was old and is resurrected may end in a cycle like others.
+#[test]
+fn a_resurrected_old_object_is_looked_at_again() {
+    std::thread_local!(static SAVED: RefCell<Option<Cc<Actor>>> = const { RefCell::new(None) });
+    anew(|| {
+        gc::disable();
+        let actor = Actor::acting(1, |this| SAVED.set(Dying::to_cc(this)));
+        gc::collect();
+        drop(actor);
+        let actor = SAVED.take().expect("resurrected");
+        actor.link(&actor);
+        drop(actor);
+        assert_eq!(gc::step(100), 1);
+    });
+}
+
+/// Old objects among young ones, many of which one holds.
+#[test]
+fn walks_find_more_than_what_is_young() {
+    anew(|| {
+        gc::disable();
+        let hub = Node::new(0);
+        for n in 1..50 {
+            let child = Node::new(n);
+            child.link(&hub);
+            hub.link(&child);
+        }
+        gc::collect();
+        let young = Node::new(50);
+        drop(hub.clone());
+        assert_eq!(gc::step(1000), 0);
+        drop((hub, young));
+        assert_eq!(gc::step(1000), 50);
+    });
+}
