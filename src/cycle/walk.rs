@@ -77,9 +77,10 @@ impl Candidates {
                 return;
             }
             for seed in seeds.drain(..) {
-                let finished = walk.budget > 0 && walk.explore(seed);
                 // Unless it alone was too much, it is tried again.
-                if !finished && walk.candidates.counts.seeds != 1 {
+                let done =
+                    walk.budget > 0 && (walk.explore(seed) || walk.candidates.counts.seeds == 1);
+                if !done {
                     Side::of(seed).set(Word::Dirty);
                     heap.note_dirty(pool_of(seed));
                 }

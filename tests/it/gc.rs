@@ -389,3 +389,18 @@ fn walks_find_more_than_what_is_young() {
         assert_eq!(gc::step(1000), 50);
     });
 }
+
+/// What a step has no time for is not forgotten, also where the first of it took all of the time.
+#[test]
+fn seeds_that_were_not_tried_stay_dirty() {
+    anew(|| {
+        gc::disable();
+        let small: Vec<_> = (0..10).map(|_| ring(2).swap_remove(0)).collect();
+        let large = ring(2000).swap_remove(1500);
+        gc::collect();
+        drop(small);
+        drop(large);
+        let freed: usize = (0..10).map(|_| gc::step(100)).sum();
+        assert_eq!(freed, 20);
+    });
+}
