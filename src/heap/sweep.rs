@@ -4,13 +4,15 @@
 //! that it came to hold otherwise, by a free that claimed it, may get all its blocks back and never be looked
 //! at: a thread that frees the first block of each pool, and others all the rest, would keep every pool of
 //! the program. So a heap looks at all pools of a slot after it came to hold about as many as it had when
-//! it last looked, which costs one look for each of them and bounds what it keeps by twice what is in use.
+//! it last looked, which costs one look for each of them. Empty ones go back, and those of which half is free
+//! are listed for any thread, unless this one has used up as many since.
 //!
 //! A heap that comes to hold no more does not look: what others free into the pools of a thread that sleeps
 //! stays with it.
 
 use core::cell::Cell;
 
+use super::ends::abandon;
 use super::pool::Held;
 use super::thread::ThreadHeap;
 
@@ -24,17 +26,25 @@ pub(super) struct Sweep {
     since: Cell<u32>,
     /// Pools that it held then.
     left: Cell<u32>,
+    /// Pools that it used up since.
+    used: Cell<u32>,
 }
 
 impl Sweep {
     pub(super) const fn new() -> Sweep {
-        Sweep { since: Cell::new(0), left: Cell::new(0) }
+        Sweep { since: Cell::new(0), left: Cell::new(0), used: Cell::new(0) }
     }
 
     /// The heap holds nothing any more.
     pub(super) fn reset(&self) {
         self.since.set(0);
         self.left.set(0);
+        self.used.set(0);
+    }
+
+    /// The heap has used up a pool.
+    pub(super) fn count_used(&self) {
+        self.used.set(self.used.get().saturating_add(1));
     }
 
     /// Counts a pool; whether it is time to look.
@@ -54,31 +64,49 @@ impl ThreadHeap {
         }
     }
 
-    /// Takes what came home to the pools of a slot, all but the current one, and gives back the empty ones.
-    /// Returns how many there are still.
+    /// Takes what came home to the pools of a slot, all but the current one, and gives up those that it has no
+    /// use for. Returns how many it keeps.
     fn sweep(&self, slot: usize) -> u32 {
-        let mut left = 0;
-        let current = self.first_pool(slot).and_then(Held::next);
-        for first in [current, self.brimful(slot).get()] {
-            let mut next = first;
-            while let Some(held) = next {
-                next = held.next();
-                left += 1;
-                if held.pool().pool_word().has_blocks() && self.take_home(slot, held) {
-                    left -= 1;
+        let (mut kept, mut wanted) = (0, self.sweeps[slot].used.take());
+        let mut next = self.first_pool(slot).and_then(Held::next);
+        while let Some(held) = next {
+            next = held.next();
+            if held.pool().pool_word().has_blocks() {
+                held.take_remote();
+            }
+            if is_wanted(held, &mut wanted) {
+                kept += 1;
+            } else {
+                held.unlink(&self.pools[slot]);
+                abandon(held);
+            }
+        }
+        let mut next = self.brimful(slot).get();
+        while let Some(held) = next {
+            next = held.next();
+            kept += 1;
+            if held.pool().pool_word().has_blocks() {
+                held.unlink(self.brimful(slot));
+                held.take_remote();
+                if is_wanted(held, &mut wanted) {
+                    self.place(held);
+                } else {
+                    kept -= 1;
+                    abandon(held);
                 }
             }
         }
-        left
+        kept
     }
+}
 
-    /// Takes what came home to a pool that is not the current one. True: it was the last, the pool is given back.
-    fn take_home(&self, slot: usize, held: Held) -> bool {
-        let list = if held.is_full() { self.brimful(slot) } else { &self.pools[slot] };
-        held.unlink(list);
-        held.take_remote();
-        let empty = held.pool().live() == 0;
-        self.place(held);
-        empty
+/// Whether a heap keeps a pool: half of it is in use, or it has used up as many of late.
+fn is_wanted(held: Held, wanted: &mut u32) -> bool {
+    let pool = held.pool();
+    if 2 * pool.live() >= pool.capacity() {
+        return true;
     }
+    let keeps = pool.live() > 0 && *wanted > 0;
+    *wanted -= u32::from(keeps);
+    keeps
 }

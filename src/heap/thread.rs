@@ -291,6 +291,7 @@ impl ThreadHeap {
             held.link_first(&self.full_objects);
             return;
         }
+        self.sweeps[slot].count_used();
         let kept = &self.full[slot];
         let oldest = kept[KEPT_FULL - 1].get();
         for place in (1..KEPT_FULL).rev() {
