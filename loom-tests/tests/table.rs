@@ -8,7 +8,8 @@
 //!   (a model below shows that); 4, a block freed before its slot is removed; 5, counted first under
 //!   the lock, and given back there (a deadlock); 6, insertions, moved entries, moves to another table
 //!   not counted as changes, a value inserted whatever changed; 8, a miss of `get` not confirmed under
-//!   the lock; 9, a keyed table placed by the plain hash, or probed so. (3 is of pages, and checked by
+//!   the lock, an entry that became immortal where it was and dies, an immortal one that is not compared;
+//!   9, a keyed table placed by the plain hash, or probed so. (3 is of pages, and checked by
 //!   `blocks.rs`; 7 is a bound of types.) And: a distance that a moved entry keeps, a gap left open.
 #![cfg(loom)]
 

@@ -244,8 +244,8 @@ where
 /// Texts from nothing to boxed; `prefix` keeps the callers apart.
 fn text(prefix: &str, number: u8) -> String {
     let mut text = String::from(prefix);
-    let long = usize::from(number);
-    (0..long * long / 50).for_each(|at| text.push((b'a' + (at % 26) as u8) as char));
+    let length = usize::from(number).pow(2) / 50;
+    text.push_str(&"abcdefghijklmnopqrstuvwxyz".repeat(length / 26 + 1)[..length]);
     text.push_str(&number.to_string());
     text
 }

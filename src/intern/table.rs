@@ -33,7 +33,8 @@
 //! # Orderings
 //! - Slots and the view are stored with Release and loaded with Acquire: the memory they lead to may
 //!   be fresh, and its zeroes must be there before it is read. A table in use again can be read
-//!   through an old view, so each slot needs it, not the view alone.
+//!   through an old view, so each slot needs it, not the view alone. An immortal entry has one life and no
+//!   count that is taken: its slot alone orders its contents.
 //! - `changes` is stored with Release after the slots and the view it stands for, and loaded with
 //!   Acquire before them: who sees the number sees what it counts.
 //! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.

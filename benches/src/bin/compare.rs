@@ -1,6 +1,6 @@
 //! Compares all layers with their peers in one run, and prints what it finds as Markdown.
 //!
-//! Everything runs in turn, A B C A B C, so that what disturbs the machine disturbs all alike.
+//! `compare interning` compares one layer only. Everything runs in turn, A B C A B C, so that what disturbs the machine disturbs all alike.
 
 use core::fmt;
 use core::time::Duration;
@@ -21,11 +21,19 @@ fn main() {
 
 fn compare() {
     let begin = Instant::now();
-    print_table("Heap", heap::rows());
-    print_table("Pointers", pointers::rows());
-    print_table("Collection", collect::rows());
-    print_table("Pauses", pauses::rows());
-    print_table("Interning", intern::rows());
+    let layers: [(&str, fn() -> Vec<Row>); 5] = [
+        ("Heap", heap::rows),
+        ("Pointers", pointers::rows),
+        ("Collection", collect::rows),
+        ("Pauses", pauses::rows),
+        ("Interning", intern::rows),
+    ];
+    let only = std::env::args().nth(1);
+    for (title, rows) in layers {
+        if only.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(title)) {
+            print_table(title, rows());
+        }
+    }
     println!("\nMeasured in {} s.", begin.elapsed().as_secs());
 }
 
