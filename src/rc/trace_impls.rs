@@ -132,7 +132,9 @@ impl<T: ?Sized + Trace> TraceInfo for Box<T> {}
 unsafe impl<T: ?Sized + Trace> Trace for RefCell<T> {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        match self.try_borrow() {
+        // Without a guard, which would write into each object that is only looked at.
+        // SAFETY: nobody borrows the content mutably meanwhile: a `Trace` calls no code of the user's.
+        match unsafe { self.try_borrow_unguarded() } {
             Ok(content) => content.trace(tracer),
             Err(_) => tracer.edges_unknown(),
         }
