@@ -142,8 +142,9 @@ impl Candidates {
 
 impl Graph for Candidates {
     #[inline(always)]
-    fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
+    fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) -> usize {
         let untaken = self.untaken.take();
+        let mut count = 0;
         for &pool in &self.pools {
             let blocks = pool.blocks();
             for index in 0..blocks.groups().len() {
@@ -151,12 +152,18 @@ impl Graph for Candidates {
                     self.take_group(pool, blocks, index);
                 }
                 let counters = blocks.counters_of(index);
-                bits(word(&blocks.groups()[index], Word::Candidate).get(), |bit| {
+                let candidates = word(&blocks.groups()[index], Word::Candidate).get();
+                count += candidates.count_ones() as usize;
+                bits(candidates, |bit| {
                     visit(object_at(blocks, index * 64 + bit), &counters[bit]);
                 });
             }
         }
-        self.for_each_visited(|object, _, counter| visit(object, counter));
+        self.for_each_visited(|object, _, counter| {
+            count += 1;
+            visit(object, counter);
+        });
+        count
     }
 
     #[inline(always)]
@@ -211,12 +218,15 @@ impl Graph for Candidates {
 
     #[inline(always)]
     fn explain(&self, targets: &[ObjectRef], mut found_skipped: impl FnMut(ObjectRef)) {
+        let elsewhere = Cell::new(0);
         for targets in targets.chunks(TOGETHER) {
-            let mut counters = [None; TOGETHER];
-            for (counter, &target) in counters.iter_mut().zip(targets) {
-                *counter = self.counter_of(target);
+            let mut trials = [&elsewhere; TOGETHER];
+            for (trial, &target) in trials.iter_mut().zip(targets) {
+                if let Some(counter) = self.counter_of(target) {
+                    *trial = counter;
+                }
             }
-            for trial in counters[..targets.len()].iter().flatten() {
+            for trial in &trials[..targets.len()] {
                 trial.set(trial.get().wrapping_sub(1));
             }
         }

@@ -26,8 +26,8 @@ pub(crate) struct Overcounted;
 
 /// A graph of counted objects with a set of candidates.
 pub(crate) trait Graph {
-    /// Visits all candidates with their trial counters, in the order of addresses.
-    fn for_each_candidate(&self, visit: impl FnMut(ObjectRef, &Cell<u32>));
+    /// Visits all candidates with their trial counters, in the order of addresses. Returns how many they are.
+    fn for_each_candidate(&self, visit: impl FnMut(ObjectRef, &Cell<u32>)) -> usize;
 
     /// Takes the candidates that `is_held`, by their trial counter, out of the set and notes them. May ask
     /// about those only whose counter is not 0, unless `all` are wanted. Whether candidates are left.
@@ -85,7 +85,7 @@ pub(crate) fn keep_the_living<G: Graph>(graph: &G) -> Result<Tried, Overcounted>
 
 /// Adds each candidate's count to its trial counter and subtracts the edges between candidates.
 fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
-    let (mut words, mut objects) = (0, 0);
+    let mut words = 0;
     let mut visit = |edges: &[ObjectRef]| {
         graph.explain(edges, |target| {
             target.header().reveal();
@@ -93,20 +93,22 @@ fn subtract<G: Graph>(graph: &G, tried: &mut Tried) {
         });
     };
     let mut tracer = Tracer::new(&mut visit);
-    graph.for_each_candidate(|object, trial| {
+    let objects = graph.for_each_candidate(|object, trial| {
         let header = object.header();
-        words |= header.word();
-        objects += 1;
+        let word = header.word();
+        words |= word;
         let reached = trial.get() != 0;
-        add(trial, header.strong());
-        if header.is_hidden() {
-            if !reached {
-                header.set_aged();
-                return graph.skip(object);
+        add(trial, header::count(word));
+        if !header.enter_run_plainly(word) {
+            if header.is_hidden() {
+                if !reached {
+                    header.set_aged();
+                    return graph.skip(object);
+                }
+                header.reveal();
             }
-            header.reveal();
+            header.enter_run();
         }
-        header.enter_run();
         trace_counted(graph, object, trial, &mut tracer);
     });
     loop {

@@ -88,6 +88,11 @@ pub(crate) const fn is_immortal(word: u64) -> bool {
     word >> 62 != 0
 }
 
+/// The strong count of a word; meaningless where it [`is_immortal`].
+pub(crate) const fn count(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
 /// The count word in its place.
 #[derive(Debug)]
 #[repr(C, align(8))]
@@ -284,7 +289,7 @@ impl Header {
     #[inline(always)]
     pub(crate) fn is_young(&self) -> bool {
         let word = self.word();
-        word >> 32 != 0 && word as u32 & (TRACED | AGED | DROPPED | DEAD) == TRACED
+        (word >> 32 != 0) & (word as u32 & (TRACED | AGED | DROPPED | DEAD) == TRACED)
     }
 
     /// Whether the object is traced and alive, be it in the garbage of a run. Leaves, too, may lie in pools of
@@ -311,13 +316,23 @@ impl Header {
 
     /// A run decides about the object, which is not hidden: nobody has `&mut` to it. No drop is noted
     /// meanwhile. Its age is in its side bits from here on.
-    #[inline(always)]
     pub(crate) fn enter_run(&self) {
         if self.is_immortal() {
             self.change(0, AGED);
         } else {
             self.change(SLOW | EXCLUSIVE, IN_RUN | AGED);
         }
+    }
+
+    /// [`enter_run`](Self::enter_run) where that is simple, by the word that was just read. False, and nothing
+    /// done: the object is immortal, or may be hidden.
+    #[inline(always)]
+    pub(crate) fn enter_run_plainly(&self, word: u64) -> bool {
+        let plain = word & (1 << 63 | EXCLUSIVE as u64) == 0;
+        if plain {
+            self.lower.set(word as u32 & !SLOW | IN_RUN | AGED);
+        }
+        plain
     }
 
     /// The run has nothing to do with the object any more.

@@ -160,7 +160,8 @@ impl<'run> Tracer<'run> {
     /// Whether [`edges_unknown`](Self::edges_unknown) was called since the last time.
     #[inline(always)]
     pub(crate) fn take_unknown(&mut self) -> bool {
-        core::mem::take(&mut self.unknown)
+        // Seldom, so that nothing is written for most objects.
+        self.unknown && core::mem::take(&mut self.unknown)
     }
 }
 

@@ -40,11 +40,12 @@ impl Model {
 }
 
 impl Graph for Model {
-    fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) {
+    fn for_each_candidate(&self, mut visit: impl FnMut(ObjectRef, &Cell<u32>)) -> usize {
         let snapshot = self.candidates.get();
         for i in (0..self.edges.len()).filter(|i| snapshot >> i & 1 == 1) {
             visit(self.node(i), &self.trials[i]);
         }
+        snapshot.count_ones() as usize
     }
     fn trial(&self, candidate: ObjectRef) -> &Cell<u32> {
         &self.trials[self.index(candidate)]
