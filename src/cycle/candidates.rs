@@ -92,6 +92,7 @@ impl Candidates {
                 young + middle > 0
             });
         }
+        chosen.pools.sort_unstable_by_key(|pool| pool.address());
         chosen
     }
 

@@ -6,6 +6,7 @@ use super::candidates::{Candidates, IN_RUN, SCANNED, pool_of};
 use super::generation::Generation;
 use super::groups::{bits, object_at};
 use super::trial::{self, Graph, Overcounted, Tried};
+use crate::heap::counters;
 use crate::heap::object_pool::Blocks;
 use crate::object::ObjectRef;
 use crate::object::erased::prefetch;
@@ -21,6 +22,9 @@ const TOGETHER: usize = 32;
 /// Takes all candidates that live out of the set; what is left is garbage. There is room for them on the stack.
 pub(super) fn keep_the_living(candidates: &Candidates) -> Result<Tried, Overcounted> {
     let mut trying = Trying { candidates, finished: false };
+    if !candidates.keep_counters() {
+        counters::want(&candidates.pools);
+    }
     let tried = trial::keep_the_living(candidates);
     trying.finished = true;
     tried
@@ -37,10 +41,10 @@ impl Drop for Trying<'_> {
     fn drop(&mut self) {
         let candidates = self.candidates;
         candidates.stack.borrow_mut().clear();
-        // Those of pools that the next young runs will not look at are not kept.
-        let keep = candidates.generation == Generation::Young || candidates.pools.len() <= KEPT;
-        for &pool in &candidates.pools {
-            if keep { pool.clear_counters() } else { pool.purge_counters() }
+        if candidates.keep_counters() {
+            candidates.pools.iter().for_each(|pool| pool.clear_counters());
+        } else {
+            counters::give_back(&candidates.pools);
         }
         for &object in &candidates.visited {
             Side::with_counter(pool_of(object), object).1.set(0);
@@ -61,6 +65,12 @@ impl Drop for Trying<'_> {
 }
 
 impl Candidates {
+    /// Whether the memory of the trial counters is kept. That of pools that the next young runs will not look
+    /// at is not.
+    fn keep_counters(&self) -> bool {
+        self.generation == Generation::Young || self.pools.len() <= KEPT
+    }
+
     /// The candidates among the visited, with their counters.
     #[inline(never)]
     fn for_each_visited(&self, mut visit: impl FnMut(ObjectRef, Side, &Cell<u32>)) {

@@ -11,6 +11,7 @@ mod arena;
 mod block;
 #[cfg(not(loom))]
 mod check;
+pub(crate) mod counters;
 #[cfg(not(loom))]
 mod dirt;
 #[cfg(not(loom))]

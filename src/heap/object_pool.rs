@@ -27,7 +27,6 @@ use super::reservation::{counters_of, groups_of};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
 use crate::base::config::{COUNTERS, GRANULE, GROUP, GROUPS};
-use crate::os;
 use crate::sync::atomic::Ordering;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
@@ -618,11 +617,15 @@ impl ObjectPool {
         unsafe { self.first_counter().write_bytes(0, self.carved()) }
     }
 
-    /// The same, and their memory goes back to the system.
-    pub(crate) fn purge_counters(self) {
-        // SAFETY: the counters of a granule are whole pages of committed metadata, and only its holder, this
-        // thread, uses them; it holds no reference across this call.
-        unsafe { os::purge(self.first_counter().cast(), COUNTERS) }
+    /// The memory of the counters.
+    #[inline(always)]
+    pub(super) fn counters(self) -> NonNull<u8> {
+        self.first_counter().cast()
+    }
+
+    /// The pool's address, to sort by.
+    pub(crate) fn address(self) -> usize {
+        self.0.start().as_ptr() as usize
     }
 
     #[inline(always)]

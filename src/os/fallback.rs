@@ -45,6 +45,12 @@ pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
 ///
 /// # Safety
 /// See the module.
+pub(crate) unsafe fn prefer_small_pages(_start: NonNull<u8>, _len: usize) {}
+
+/// Not available.
+///
+/// # Safety
+/// See the module.
 pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
 
 /// Fills with zeroes; the memory stays.

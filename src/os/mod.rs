@@ -32,7 +32,9 @@ use fallback as imp;
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
-pub(crate) use imp::{populate, prefer_huge_pages, purge, release, show, unmap};
+pub(crate) use imp::{
+    populate, prefer_huge_pages, prefer_small_pages, purge, release, show, unmap,
+};
 
 #[cfg(not(test))]
 pub(crate) use imp::{commit, map, remap, reserve};

@@ -94,6 +94,18 @@ pub(crate) unsafe fn prefer_huge_pages(start: NonNull<u8>, len: usize) {
     let _ = (start, len);
 }
 
+/// Takes [`prefer_huge_pages`] back.
+///
+/// # Safety
+/// See the module.
+pub(crate) unsafe fn prefer_small_pages(start: NonNull<u8>, len: usize) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: advice about the caller's range.
+    let _ = unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_NOHUGEPAGE) };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (start, len);
+}
+
 /// Backs committed pages with memory at once, which is cheaper than a fault for each; a hint.
 ///
 /// # Safety

@@ -76,6 +76,12 @@ pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
 ///
 /// # Safety
 /// See the module.
+pub(crate) unsafe fn prefer_small_pages(_start: NonNull<u8>, _len: usize) {}
+
+/// Not available.
+///
+/// # Safety
+/// See the module.
 pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
 
 /// Gives the memory of committed pages back; they stay accessible and read as zero.
