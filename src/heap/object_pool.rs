@@ -60,7 +60,7 @@ const NOTED: usize = 256;
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
-    /// Count words of objects that lost a handle; some may be gone since.
+    /// Count words of objects that lost a handle; some may be gone since, but not their pools.
     noted: [Cell<Option<NonNull<u64>>>; NOTED],
     noted_len: Cell<usize>,
     /// Traced pools that blocks were handed out of, until nobody needs to know any more.
@@ -116,7 +116,25 @@ impl ObjectState {
         }
         self.forget_recent(held.pool());
         self.forget_dirty(held.pool());
+        self.forget_noted_in(held.pool());
         false
+    }
+
+    /// Forgets what was noted in a pool.
+    fn forget_noted_in(&self, pool: PoolRef) {
+        let noted = &self.noted[..self.noted_len.get()];
+        if noted.is_empty() {
+            return;
+        }
+        let granule = |addr: usize| addr / GRANULE;
+        let own = granule(pool.start().as_ptr() as usize);
+        let mut kept = 0;
+        for place in noted {
+            noted[kept].set(place.get());
+            let elsewhere = place.get().is_some_and(|header| granule(header.addr().get()) != own);
+            kept += usize::from(elsewhere);
+        }
+        self.noted_len.set(kept);
     }
 
     /// Blocks are handed out of a pool of objects with edges.
@@ -295,7 +313,7 @@ impl ObjectHeap {
         }
     }
 
-    /// Notes an object by its count word. True: there is no room for another; somebody must
+    /// Notes a traced object of this heap by its count word. True: there is no room for another; somebody must
     /// look at what was noted, and [forget](Self::forget_noted) it.
     #[inline]
     pub(crate) fn note(&self, header: NonNull<u64>) -> bool {
@@ -309,31 +327,15 @@ impl ObjectHeap {
         len + 1 == NOTED
     }
 
-    /// Calls `f` with what was noted, and is an object's place in a traced pool of this heap still.
-    pub(crate) fn for_each_noted(&self, mut f: impl FnMut(ObjectPool, NonNull<u64>)) {
-        let noted = &self.0.objects.noted[..self.0.objects.noted_len.get()];
-        for header in noted.iter().filter_map(Cell::get) {
-            if let Some(pool) = self.traced_pool_of(header) {
-                f(pool, header);
-            }
-        }
+    /// Count words that were noted: each is, or was, that of an object in a traced pool of this heap.
+    #[inline]
+    pub(crate) fn noted(&self) -> impl Iterator<Item = NonNull<u64>> {
+        self.0.objects.noted[..self.0.objects.noted_len.get()].iter().filter_map(Cell::get)
     }
 
     /// Forgets what was noted.
     pub(crate) fn forget_noted(&self) {
         self.0.objects.noted_len.set(0);
-    }
-
-    /// The pool of a count word, if there is still one in a block of this heap.
-    fn traced_pool_of(&self, header: NonNull<u64>) -> Option<ObjectPool> {
-        // SAFETY: it was in an arena, and those stay.
-        let record = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
-        let pool = ObjectPool(record);
-        if !self.0.holds(record) || record.kind() != Kind::Object || !pool.is_traced() {
-            return None;
-        }
-        let index = pool.index_of(header);
-        (index < pool.carved() && pool.header_at(index) == header).then_some(pool)
     }
 
     /// Lists a traced pool of this heap among the dirty ones.

@@ -4,7 +4,7 @@
 //! time, when the list is full or a run asks; then an object may be gone, and another in its place. That one
 //! becomes dirty for nothing, if it is old.
 
-use crate::heap::object_pool::ObjectHeap;
+use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
 use super::side::{Side, Word};
@@ -22,14 +22,16 @@ pub(crate) fn lost_handle(object: ObjectRef) {
 #[cold]
 pub(crate) fn settle(heap: &ObjectHeap) {
     // SAFETY: a count word in a pool of counted objects.
-    let object = |header| unsafe { ObjectRef::from_header(header) };
-    heap.for_each_noted(|pool, header| Side::in_pool(pool, object(header)).prefetch());
-    heap.for_each_noted(|pool, header| {
-        let side = Side::in_pool(pool, object(header));
+    let objects = || heap.noted().map(|header| unsafe { ObjectRef::from_header(header) });
+    objects().for_each(|object| Side::of(object).prefetch());
+    for object in objects() {
+        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
+        let pool = unsafe { ObjectPool::of(object.address()) };
+        let side = Side::in_pool(pool, object);
         if side.has(Word::Old) && !side.has(Word::Dirty) {
             side.set(Word::Dirty);
             heap.note_dirty(pool);
         }
-    });
+    }
     heap.forget_noted();
 }
