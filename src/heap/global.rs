@@ -11,6 +11,7 @@ use super::poison;
 use super::pool::PoolRef;
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::ThreadHeap;
+use crate::base::copy::copy_forward;
 
 /// Python's memory allocator: pools of equal blocks in large arenas, one heap per thread.
 ///
@@ -192,7 +193,7 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
     let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
     let moved = alloc(layout)?;
     // SAFETY: both blocks have at least that many bytes and are distinct.
-    unsafe { moved.copy_from_nonoverlapping(place, old.size().min(new)) };
+    unsafe { copy_forward(place, moved, old.size().min(new)) };
     // SAFETY: the caller's block, which is not used any more.
     unsafe { dealloc(place, old) };
     Some(moved)
