@@ -71,15 +71,20 @@ impl Arenas {
         self.huge.slots += arena.huge_slots.get();
     }
 
-    /// Takes the smallest kept block that can be made `len` bytes without much waste.
-    fn take_kept_huge(&mut self, len: usize) -> Option<NonNull<u8>> {
+    /// The smallest kept block that can be made `len` bytes without much waste.
+    fn find_kept_huge(&self, len: usize) -> Option<&'static Arena> {
         let fits = |block: &Arena| {
             block.huge_slots.get() * ARENA >= len
                 && block.huge_len.get() <= 2 * len
                 && len <= 2 * block.huge_len.get()
         };
         let kept = self.dirt.huge.iter().flatten().filter(|block| fits(block));
-        let arena: &'static Arena = kept.min_by_key(|block| block.huge_len.get())?;
+        kept.copied().min_by_key(|block| block.huge_len.get())
+    }
+
+    /// Takes a kept block for `len` bytes.
+    fn take_kept_huge(&mut self, len: usize) -> Option<NonNull<u8>> {
+        let arena = self.find_kept_huge(len)?;
         let block = arena.granule(0).start();
         let old = arena.huge_len.get();
         if len > old {
@@ -215,6 +220,14 @@ impl Arenas {
                 unsafe { self.shrink_huge(arena, len) };
             }
             return Some(block);
+        }
+        if align <= ARENA && len >= old + old / 2 {
+            // A copy into memory that was touched before costs a quarter of touching other memory. Not
+            // for a block that grows by little: it would be copied again and again.
+            let warm = self.find_kept_huge(len);
+            if warm.is_some_and(|kept| kept.huge_len.get() >= len) {
+                return None;
+            }
         }
         if need > slots && !self.grow_slots(arena, need - slots) {
             // SAFETY: the caller's block.
