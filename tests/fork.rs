@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use hoopsnake::intern::{Interned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
+mod adds_up;
 mod watched;
+use adds_up::assert_adds_up;
 use watched::Watched;
 
 #[global_allocator]
@@ -115,17 +117,6 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn assert_adds_up() {
-    let stats = heap::stats();
-    let parts = stats.allocated
-        + stats.available
-        + stats.unused_pools
-        + stats.headers
-        + stats.quantization
-        + stats.alignment;
-    assert_eq!(parts, stats.total(), "{stats}");
-}
-
 /// A child frees what it inherited and allocates.
 #[test]
 fn h20_a_child_frees_inherited_blocks() {
@@ -138,7 +129,7 @@ fn h20_a_child_frees_inherited_blocks() {
         drop(inherited);
         allocate();
         heap::trim();
-        assert_adds_up();
+        assert_adds_up(&heap::stats());
     });
 }
 
@@ -190,7 +181,7 @@ fn x16_a_thousand_forks_of_a_busy_process() {
                     // Its own threads, too, and their ends.
                     thread::spawn(allocate).join().unwrap();
                     heap::trim();
-                    assert_adds_up();
+                    assert_adds_up(&heap::stats());
                 }
             });
         }
@@ -198,7 +189,7 @@ fn x16_a_thousand_forks_of_a_busy_process() {
     });
     // The parent goes on as before.
     allocate();
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 /// Forks while other threads intern the same words and drop the last handles of them; the child does so

@@ -12,7 +12,9 @@ use std::process::{Command, Output};
 
 use hoopsnake::{PoolAlloc, heap};
 
+mod adds_up;
 mod watched;
+use adds_up::assert_adds_up;
 use watched::Watched;
 
 #[global_allocator]
@@ -20,17 +22,6 @@ static GLOBAL: Watched = Watched;
 
 /// Set in the process that has the limit, to the test that it runs.
 const LIMITED: &str = "HOOPSNAKE_TEST_LIMITED";
-
-fn assert_adds_up() {
-    let stats = heap::stats();
-    let parts = stats.allocated
-        + stats.available
-        + stats.unused_pools
-        + stats.headers
-        + stats.quantization
-        + stats.alignment;
-    assert_eq!(parts, stats.total(), "{stats}");
-}
 
 /// Allocates blocks of one size until there is no memory, frees them, and allocates as many again.
 fn exhaust(size: usize) {
@@ -51,7 +42,7 @@ fn exhaust(size: usize) {
     let mut counts = Vec::new();
     for _ in 0..3 {
         let blocks = fill();
-        assert_adds_up();
+        assert_adds_up(&heap::stats());
         counts.push(blocks.len());
         // Others still get what they ask for after the failure, once something is free.
         for place in blocks {
@@ -61,7 +52,7 @@ fn exhaust(size: usize) {
         assert_eq!(vec![7u8; 1000].iter().map(|&byte| usize::from(byte)).sum::<usize>(), 7000);
     }
     assert!(counts[0] > 10 && counts.iter().all(|count| count * 10 > counts[0] * 9), "{counts:?}");
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 /// Runs a test of this file in a process with little address space.
@@ -108,12 +99,12 @@ fn a_limit_that_comes_late() {
                 place = PoolAlloc.realloc(place, layout(sizes[0]), sizes[1]);
                 assert_eq!(place.read(), 7);
                 place.add(sizes[1] - 1).write(8);
-                assert_adds_up();
+                assert_adds_up(&heap::stats());
             }
             PoolAlloc.dealloc(place, layout(SIZES[3]));
             PoolAlloc.dealloc(in_the_way, layout(SIZES[0]));
         }
-        assert_adds_up();
+        assert_adds_up(&heap::stats());
         return;
     }
     let output = limited(name);

@@ -6,9 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use hoopsnake::Cc;
-use hoopsnake::heap::{self, ClassStats, Stats};
+use hoopsnake::heap::{self, ClassStats};
 
+mod adds_up;
 mod watched;
+use adds_up::assert_adds_up;
 use watched::Watched;
 
 #[global_allocator]
@@ -16,24 +18,6 @@ static GLOBAL: Watched = Watched;
 
 /// Bytes of a granule, which is a pool of small blocks.
 const POOL: usize = 64 << 10;
-
-fn assert_adds_up(stats: &Stats) {
-    let parts = stats.allocated
-        + stats.available
-        + stats.unused_pools
-        + stats.headers
-        + stats.quantization
-        + stats.alignment;
-    assert_eq!(parts, stats.total(), "{stats}");
-    let classes = || stats.classes.iter().chain([&stats.objects, &stats.runs, &stats.huge]);
-    assert_eq!(classes().map(|class| class.bytes).sum::<usize>(), stats.allocated, "{stats}");
-    let elsewhere: usize = classes().map(|class| class.pools_elsewhere).sum();
-    assert_eq!(elsewhere, stats.pools_elsewhere, "{stats}");
-    for class in &stats.classes {
-        assert_eq!(class.bytes, class.in_use * class.block_size, "{stats}");
-        assert!(class.available_elsewhere <= class.available, "{stats}");
-    }
-}
 
 /// What the class of `size` bytes has now; everything adds up.
 fn class(size: usize) -> ClassStats {

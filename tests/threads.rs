@@ -13,7 +13,9 @@ use std::thread;
 use hoopsnake::{Cc, heap};
 use libc::{c_void, pthread_key_t, pthread_t};
 
+mod adds_up;
 mod watched;
+use adds_up::assert_adds_up;
 use watched::Watched;
 
 #[global_allocator]
@@ -26,17 +28,6 @@ fn work(seed: usize) {
     let many: Vec<Box<usize>> = (0..500).map(|n| Box::new(n ^ seed)).collect();
     assert!(blocks.iter().all(|block| block[block.len() - 1] == seed as u8));
     assert!(many.iter().enumerate().all(|(n, block)| **block == n ^ seed));
-}
-
-fn assert_adds_up() {
-    let stats = heap::stats();
-    let parts = stats.allocated
-        + stats.available
-        + stats.unused_pools
-        + stats.headers
-        + stats.quantization
-        + stats.alignment;
-    assert_eq!(parts, stats.total(), "{stats}");
 }
 
 // Destructors of threads ---------------------------------------------------------------------------
@@ -105,7 +96,7 @@ fn destructors_allocate_after_our_own() {
     for (round, (before, after)) in before.into_iter().zip(after).enumerate() {
         assert!(after >= before + 50, "round {round} ran {} times", after - before);
     }
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 /// As above, in a thread that never allocated before its destructors: its heap is made there.
@@ -117,7 +108,7 @@ fn destructors_make_the_heap() {
         assert_eq!(unsafe { libc::pthread_setspecific(late_key(), value) }, 0);
         value
     });
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 thread_local! {
@@ -147,7 +138,7 @@ fn thread_locals_are_destroyed_before_and_after() {
         .join()
         .unwrap();
     }
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 // Threads that Rust did not make -------------------------------------------------------------------
@@ -189,7 +180,7 @@ fn c_threads_allocate_and_free() {
         let sum = unsafe { Box::from_raw(taken.cast::<u64>()) };
         assert_eq!(*sum, (seed * 100 * (seed + 1)) as u64);
     }
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 /// A thread whose first and only dealings with the heap are frees.
@@ -204,7 +195,7 @@ fn a_thread_only_frees() {
             ptr::null_mut()
         });
     }
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
 }
 
 // Storms -------------------------------------------------------------------------------------------
@@ -237,7 +228,7 @@ fn a_storm_of_threads_leaves_nothing() {
     let before = heap::stats();
     storm(threads);
     let after = heap::stats();
-    assert_adds_up();
+    assert_adds_up(&heap::stats());
     // Other tests run beside this one: their arenas come and go.
     assert!(after.arenas <= before.arenas + 16, "{} then {} arenas", before.arenas, after.arenas);
 }

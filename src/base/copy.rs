@@ -74,10 +74,10 @@ mod tests {
             for shift in [0, 1, 8, 31] {
                 let from: Vec<u8> = (0..len + shift).map(|i| (i * 7 + len) as u8).collect();
                 let mut to = vec![0xA5; len + 64];
-                let source = NonNull::from(&from[..]).cast::<u8>();
-                let target = NonNull::from(&mut to[..]).cast::<u8>();
+                let source = NonNull::from(&from[shift..]).cast();
+                let target = NonNull::from(&mut to[32..]).cast();
                 // SAFETY: `len` bytes follow in each of the two.
-                unsafe { copy_forward(source.add(shift), target.add(32), len) };
+                unsafe { copy_forward(source, target, len) };
                 assert_eq!(to[32..32 + len], from[shift..], "{len} bytes from {shift}");
                 assert!(to[..32].iter().chain(&to[32 + len..]).all(|&byte| byte == 0xA5));
             }
