@@ -22,7 +22,9 @@ use core::ptr::NonNull;
 /// last handle, at once; what the value itself holds may be dropped a little later, in any call on
 /// the same thread that drops an interned value of any type, or by another thread whose look-up
 /// raced with the last drop. User code never runs under a lock that a look-up needs, so `Eq`, `Hash`
-/// and `Drop` of a value may intern and may panic.
+/// and `Drop` of a value may intern and may panic. Values were compared while nobody inserted others
+/// near them, or they are compared anew: an `Eq` that itself inserts, each time, a value with the hash of those
+/// that it compares never comes to an end.
 ///
 /// There is no `Borrow<T>`: it would promise that the handle hashes like the value, and then a hash
 /// map by handle would have to hash the text each time. Python's `sys.intern` dictionary keys rely on

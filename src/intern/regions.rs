@@ -287,8 +287,8 @@ impl Regions {
     /// Nobody uses an entry or a table of the interner any more.
     pub(super) unsafe fn release(&mut self) {
         for (log2, level) in self.levels.iter_mut().enumerate() {
-            let len = table_bytes(log2 as u32) * SHARDS;
             if let Some(tables) = NonNull::new(core::mem::replace(&mut level.tables, null_mut())) {
+                let len = table_bytes(log2 as u32) * SHARDS;
                 // SAFETY: reserved like this by `enter_table`; nobody uses it any more.
                 unsafe { os::release(tables, len, len.min(HUGE_PAGE)) };
             }
