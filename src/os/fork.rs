@@ -14,7 +14,9 @@
 //! The handlers of others run between ours, since ours cannot always be registered first, and may call
 //! any layer: a lock lets the thread pass that holds it for a fork (`sync::RawMutex`). Locks are taken
 //! in descending order of their number, as everybody takes them who needs two: `heap` has 10, what
-//! allocates under its own locks has more. What is not under a lock, like the pools that other
+//! allocates under its own locks has more. What no order helps: a handler that was registered before ours
+//! runs while we hold the locks; if it waits for a lock of its own, under which another thread allocates,
+//! both wait for ever. What is not under a lock, like the pools that other
 //! threads hold, may be torn in the child and must not be touched there.
 //!
 //! # Orderings

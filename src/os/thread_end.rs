@@ -3,7 +3,8 @@
 //! A pthread key whose destructor re-arms itself acts in its third round: std's own thread-locals
 //! (and those of C libraries) are destroyed in earlier rounds, and no allocation was seen after it on
 //! glibc and musl (`probes/heap/tls`). `thread_local!` with `Drop` would allocate (macOS, musl) or
-//! come too early. Without keys nothing is noticed, and a thread's partly used pools stay with it.
+//! come too early. Without keys nothing is noticed, and a thread's partly used pools stay with it; nor is the
+//! end of a thread whose first allocation comes in the last of its rounds.
 
 #[cfg(all(unix, not(miri)))]
 pub(crate) use imp::arm;
