@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
 use hoopsnake::{Cc, heap};
@@ -28,6 +28,13 @@ fn work(seed: usize) {
     let many: Vec<Box<usize>> = (0..500).map(|n| Box::new(n ^ seed)).collect();
     assert!(blocks.iter().all(|block| block[block.len() - 1] == seed as u8));
     assert!(many.iter().enumerate().all(|(n, block)| **block == n ^ seed));
+}
+
+/// Tests that count arenas wait for those that use some.
+static QUIET: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    QUIET.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 // Destructors of threads ---------------------------------------------------------------------------
@@ -81,6 +88,7 @@ fn arm_late_key() {
 
 #[test]
 fn destructors_allocate_after_our_own() {
+    let _beside = beside_others();
     // The heap's key is made first, so within a round its destructor runs first.
     work(1);
     let before = RAN.each_ref().map(|round| round.load(Ordering::Relaxed));
@@ -102,6 +110,7 @@ fn destructors_allocate_after_our_own() {
 /// As above, in a thread that never allocated before its destructors: its heap is made there.
 #[test]
 fn destructors_make_the_heap() {
+    let _beside = beside_others();
     let value = Box::into_raw(Box::new(Late { round: 1, blocks: Vec::new() })) as usize;
     in_c_thread(value as *mut c_void, |value| {
         // SAFETY: the key exists; its destructor takes the box back.
@@ -129,6 +138,7 @@ impl Drop for Noisy {
 
 #[test]
 fn thread_locals_are_destroyed_before_and_after() {
+    let _beside = beside_others();
     for _ in 0..50 {
         thread::spawn(|| {
             FIRST.with(|_| ());
@@ -167,6 +177,7 @@ fn in_c_thread(value: *mut c_void, f: fn(*mut c_void) -> *mut c_void) -> *mut c_
 
 #[test]
 fn c_threads_allocate_and_free() {
+    let _beside = beside_others();
     for seed in 0..30 {
         let given = Box::into_raw(Box::new(vec![seed as u8; 100 * (seed + 1)]));
         let taken = in_c_thread(given.cast(), |given| {
@@ -186,6 +197,7 @@ fn c_threads_allocate_and_free() {
 /// A thread whose first and only dealings with the heap are frees.
 #[test]
 fn a_thread_only_frees() {
+    let _beside = beside_others();
     for _ in 0..20 {
         let blocks: Vec<Box<[u64; 9]>> = (0..3000).map(|n| Box::new([n; 9])).collect();
         let raw = Box::into_raw(Box::new(blocks));
@@ -203,6 +215,7 @@ fn a_thread_only_frees() {
 /// Many short threads, some of them at once, whose blocks are freed by others: nothing grows.
 #[test]
 fn a_storm_of_threads_leaves_nothing() {
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     let threads = if cfg!(any(debug_assertions, sanitized)) { 1_000 } else { 10_000 };
     let left: Mutex<Vec<Vec<Box<[u8; 40]>>>> = Mutex::new(Vec::new());
     let storm = |count: usize| {
@@ -229,6 +242,6 @@ fn a_storm_of_threads_leaves_nothing() {
     storm(threads);
     let after = heap::stats();
     assert_adds_up(&heap::stats());
-    // Other tests run beside this one: their arenas come and go.
+    // Huge blocks that are kept for the next one come and go.
     assert!(after.arenas <= before.arenas + 16, "{} then {} arenas", before.arenas, after.arenas);
 }
