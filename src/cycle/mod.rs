@@ -21,6 +21,7 @@
 mod candidates;
 #[cfg(any(test, fuzzing))]
 mod check;
+mod found;
 mod generation;
 mod graph;
 mod groups;

@@ -17,6 +17,7 @@
 use core::cell::RefCell;
 
 use super::candidates::{Candidates, pool_of};
+use super::found::Found;
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Side, Word, word};
@@ -37,12 +38,12 @@ const EDGES_PER_UNIT: usize = 8;
 /// What has more edges is visited for one walk only, until the next full run.
 const MANY_EDGES: usize = 64;
 
-/// A walk under way. The trial counter of an object is one more than its unexplained references; 0 means
-/// that it was not found yet. The skipped bit means that it was visited.
+/// A walk under way. The skipped bit of an object means that it was visited.
 struct Walk<'a> {
     candidates: &'a mut Candidates,
-    /// All objects that were found, in that order: the queue of breadth first.
-    found: Vec<ObjectRef>,
+    /// All objects that were found, with their unexplained references: in that order the queue of breadth
+    /// first.
+    found: Found,
     /// The first of them that breadth first has not taken.
     next: usize,
     /// By their number of unexplained references; some of them were visited since.
@@ -62,7 +63,7 @@ impl Candidates {
     pub(super) fn walk(&mut self, heap: &ObjectHeap, budget: usize) {
         let mut walk = Walk {
             candidates: self,
-            found: Vec::new(),
+            found: Found::default(),
             next: 0,
             near: [const { Vec::new() }; NEAR as usize],
             breadth_first: true,
@@ -91,10 +92,8 @@ impl Candidates {
 
 impl Drop for Walk<'_> {
     fn drop(&mut self) {
-        for &object in &self.found {
-            let (side, counter) = Side::with_counter(pool_of(object), object);
-            counter.set(0);
-            side.take(Word::Skipped);
+        for &object in self.found.objects() {
+            Side::of(object).take(Word::Skipped);
         }
     }
 }
@@ -136,7 +135,7 @@ impl Walk<'_> {
             return true;
         }
         self.candidates.counts.seeds += 1;
-        self.next = self.found.len();
+        self.next = self.found.objects().len();
         self.near.iter_mut().for_each(Vec::clear);
         (self.open, self.patience) = (0, PATIENCE);
         let edges = RefCell::new(Vec::new());
@@ -195,7 +194,7 @@ impl Walk<'_> {
     }
 
     fn choose_first_found(&mut self) -> Option<ObjectRef> {
-        while let Some(&object) = self.found.get(self.next) {
+        while let Some(&object) = self.found.objects().get(self.next) {
             self.next += 1;
             if self.take(object) {
                 return Some(object);
@@ -218,8 +217,8 @@ impl Walk<'_> {
     /// Makes an object a visited candidate, unless it was visited before.
     fn take(&mut self, object: ObjectRef) -> bool {
         let pool = pool_of(object);
-        let (side, counter) = Side::with_counter(pool, object);
-        let Some(unexplained) = counter.get().checked_sub(1) else {
+        let side = Side::in_pool(pool, object);
+        let Some(&mut unexplained) = self.found.number(object) else {
             // A seed that there was no memory to remember.
             return false;
         };
@@ -263,20 +262,21 @@ impl Walk<'_> {
         if !pool.is_traced() {
             return;
         }
-        let (side, counter) = Side::with_counter(pool, object);
-        let known = counter.get();
-        let unexplained = if known == 0 {
-            if !object.header().is_whole() || self.found.try_reserve(1).is_err() {
+        let side = Side::in_pool(pool, object);
+        let known = self.found.number(object);
+        let was_open = known.as_ref().is_some_and(|known| **known > 0);
+        let unexplained = if let Some(known) = known {
+            *known = known.saturating_sub(1 - seed);
+            *known
+        } else {
+            let unexplained = (object.header().strong() + seed).saturating_sub(1);
+            if !object.header().is_whole() || !self.found.add(object, unexplained) {
                 return;
             }
-            self.found.push(object);
-            (object.header().strong() + seed).saturating_sub(1)
-        } else {
-            known.saturating_sub(2 - seed)
+            unexplained
         };
-        counter.set(unexplained + 1);
         if side.has(Word::Skipped) {
-            if known > 1 && seed == 0 && unexplained <= PROGRESS {
+            if was_open && seed == 0 && unexplained <= PROGRESS {
                 self.patience = PATIENCE;
                 self.open -= usize::from(unexplained == 0 && self.open > 0);
             }

@@ -73,16 +73,14 @@ impl Side {
         prefetch(self.group);
     }
 
-    /// Asks for the bits, the counter and the count word of a traced object to be brought into the cache.
+    /// Asks for the bits and the count word of a traced object to be brought into the cache.
     #[inline(always)]
     pub(crate) fn prefetch_all(object: ObjectRef) {
         object.prefetch();
         // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
         let pool = unsafe { ObjectPool::of(object.address()) };
         if pool.is_traced() {
-            let (side, counter) = Side::with_counter(pool, object);
-            prefetch(side.group);
-            prefetch(counter);
+            Side::in_pool(pool, object).prefetch();
         }
     }
 
