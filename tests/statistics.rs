@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use hoopsnake::Cc;
-use hoopsnake::heap::{self, ClassStats};
+use hoopsnake::heap::{self, ClassStats, Stats};
 
 mod adds_up;
 mod watched;
@@ -19,10 +19,23 @@ static GLOBAL: Watched = Watched;
 /// Bytes of a granule, which is a pool of small blocks.
 const POOL: usize = 64 << 10;
 
+/// Asserts that all adds up, class by class, when nothing moves.
+fn assert_exact(stats: &Stats) {
+    assert_adds_up(stats);
+    let classes = || stats.classes.iter().chain([&stats.objects, &stats.runs, &stats.huge]);
+    assert_eq!(classes().map(|class| class.bytes).sum::<usize>(), stats.allocated, "{stats}");
+    let elsewhere: usize = classes().map(|class| class.pools_elsewhere).sum();
+    assert_eq!(elsewhere, stats.pools_elsewhere, "{stats}");
+    for class in &stats.classes {
+        assert_eq!(class.bytes, class.in_use * class.block_size, "{stats}");
+        assert!(class.available_elsewhere <= class.available, "{stats}");
+    }
+}
+
 /// What the class of `size` bytes has now; everything adds up.
 fn class(size: usize) -> ClassStats {
     let stats = heap::stats();
-    assert_adds_up(&stats);
+    assert_exact(&stats);
     *stats.classes.iter().find(|class| class.block_size >= size).unwrap()
 }
 
@@ -130,7 +143,7 @@ fn h15_statistics_are_exact_at_rest() {
     let huge = vec![1u8; 5_000_000];
     let objects: Vec<Cc<[u64; 6]>> = Vec::with_capacity(70_000);
     let after = heap::stats();
-    assert_adds_up(&after);
+    assert_exact(&after);
     assert_eq!(after.runs.in_use, before.runs.in_use + 2);
     assert_eq!(after.runs.bytes, before.runs.bytes + 4 * POOL + 9 * POOL, "560,000 bytes are 9");
     assert_eq!(after.huge.in_use, before.huge.in_use + 1);
@@ -140,7 +153,7 @@ fn h15_statistics_are_exact_at_rest() {
     let before = heap::stats();
     objects.extend((0..5000).map(|n| Cc::new([n as u64; 6])));
     let after = heap::stats();
-    assert_adds_up(&after);
+    assert_exact(&after);
     assert_eq!(after.objects.in_use, before.objects.in_use + 5000);
     assert_eq!(after.objects.bytes, before.objects.bytes + 5000 * 56);
     assert_eq!(heap::allocated_blocks(), before.blocks_in_use() + 5000);

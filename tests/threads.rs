@@ -237,10 +237,16 @@ fn a_storm_of_threads_leaves_nothing() {
             black_box(round);
         }
     };
+    // Without the large blocks that the heap keeps for the next of their size: how many those are depends
+    // on which threads happened to run together.
+    let trimmed = || {
+        heap::trim();
+        heap::stats()
+    };
     storm(threads / 10);
-    let before = heap::stats();
+    let before = trimmed();
     storm(threads);
-    let after = heap::stats();
+    let after = trimmed();
     assert_adds_up(&heap::stats());
     // Huge blocks that are kept for the next one come and go.
     assert!(after.arenas <= before.arenas + 16, "{} then {} arenas", before.arenas, after.arenas);
