@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn every_length_is_copied_and_nothing_beyond() {
-        for len in 0..700 {
+        for len in (0..700).chain([1024, 4095, 16 << 10, (16 << 10) + 1, 20_000]) {
             for shift in [0, 1, 8, 31] {
                 let from: Vec<u8> = (0..len + shift).map(|i| (i * 7 + len) as u8).collect();
                 let mut to = vec![0xA5; len + 64];

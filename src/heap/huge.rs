@@ -1,7 +1,8 @@
 //! Huge blocks: arenas of their own.
 //!
 //! A block begins at the start of an arena slot, whose record says how long it is. Its memory goes back to
-//! the system when it is freed, its slots to the reservation. Growing moves pages, not bytes.
+//! the system when it is freed, its slots to the reservation. Growing moves pages, not
+//! bytes, unless a kept block that is long enough lies ready: its pages are there already.
 
 use core::ptr::NonNull;
 

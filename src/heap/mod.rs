@@ -11,6 +11,7 @@ mod arena;
 mod block;
 #[cfg(not(loom))]
 mod check;
+#[cfg(not(loom))]
 pub(crate) mod counters;
 #[cfg(not(loom))]
 mod dirt;
