@@ -243,7 +243,8 @@ impl Walk<'_> {
             object.header().reveal();
         }
         let before = tracer.reported();
-        // SAFETY: it has an age, so it was born and is not dead; and it is not hidden.
+        // SAFETY: a seed, which has an age, or found whole by an edge (young ones of scanned pools have no age
+        // yet): so it was born and is not dead; and it is not hidden.
         unsafe { object.trace(tracer) };
         tracer.take_unknown();
         let edges = tracer.reported() - before;
