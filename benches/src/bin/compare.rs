@@ -15,13 +15,16 @@ const ROW: Duration = Duration::from_secs(3);
 const MIN_ROUNDS: usize = 5;
 const MAX_ROUNDS: usize = 25;
 
+/// Measures a layer.
+type Layer = fn() -> Vec<Row>;
+
 fn main() {
     on_deep_stack(compare);
 }
 
 fn compare() {
     let begin = Instant::now();
-    let layers: [(&str, fn() -> Vec<Row>); 5] = [
+    let layers: [(&str, Layer); 5] = [
         ("Heap", heap::rows),
         ("Pointers", pointers::rows),
         ("Collection", collect::rows),
