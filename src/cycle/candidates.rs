@@ -205,7 +205,7 @@ impl Candidates {
     fn let_live(&self) {
         for which in [Word::Candidate, Word::Skipped] {
             for object in self.with(which) {
-                object.header().leave_run();
+                leave_alive(object, Side::of(object));
                 Side::of(object).take(which);
             }
         }
@@ -314,6 +314,11 @@ fn young_of(pool: ObjectPool, blocks: Blocks, group: usize, among: u64) -> u64 {
         young |= u64::from(header.is_young()) << bit;
     });
     young
+}
+
+/// A run that decides nothing leaves a candidate as it was: an old one is watched.
+pub(super) fn leave_alive(object: ObjectRef, side: Side) {
+    if side.has(Word::Old) { object.header().watch() } else { object.header().leave_run() }
 }
 
 /// How many objects of a pool have a bit.

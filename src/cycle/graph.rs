@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use super::candidates::{Candidates, IN_RUN, SCANNED, pool_of};
+use super::candidates::{Candidates, IN_RUN, SCANNED, leave_alive, pool_of};
 use super::generation::Generation;
 use super::groups::{bits, object_at};
 use super::trial::{self, Graph, Overcounted, Tried};
@@ -50,16 +50,16 @@ impl Drop for Trying<'_> {
             Side::with_counter(pool_of(object), object).1.set(0);
         }
         // What was noted as held, if it was not told then.
-        candidates.take_skipped(|object, _| object.header().leave_run());
+        candidates.take_skipped(leave_alive);
         if !self.finished {
             // Some were taken and not told yet, or are candidates no longer and were not told that.
             for age in [Word::Middle, Word::Old] {
                 candidates.with(age).for_each(|object| {
                     object.header().set_aged();
-                    object.header().leave_run();
+                    leave_alive(object, Side::of(object));
                 });
             }
-            candidates.visited.iter().for_each(|object| object.header().leave_run());
+            candidates.visited().for_each(|object| leave_alive(object, Side::of(object)));
         }
     }
 }

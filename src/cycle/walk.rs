@@ -71,21 +71,38 @@ impl Candidates {
             open: 0,
             patience: 0,
         };
-        let mut seeds = Vec::new();
-        while walk.budget > 0 && seeds.try_reserve(SEEDS).is_ok() {
-            take_seeds(heap, &mut seeds);
-            if seeds.is_empty() {
+        let mut seeds = Seeds { heap, left: Vec::new() };
+        while walk.budget > 0 && seeds.left.try_reserve(SEEDS).is_ok() {
+            take_seeds(heap, &mut seeds.left);
+            if seeds.left.is_empty() {
                 return;
             }
-            for seed in seeds.drain(..) {
+            // They were fetched in the order of the list.
+            seeds.left.reverse();
+            while walk.budget > 0
+                && let Some(seed) = seeds.left.pop()
+            {
                 // Unless it alone was too much, it is tried again.
-                let done =
-                    walk.budget > 0 && (walk.explore(seed) || walk.candidates.counts.seeds == 1);
-                if !done {
-                    Side::of(seed).set(Word::Dirty);
-                    heap.note_dirty(pool_of(seed));
+                if !walk.explore(seed) && walk.candidates.counts.seeds > 1 {
+                    seeds.left.push(seed);
                 }
             }
+        }
+    }
+}
+
+/// Seeds that were taken, and are not dirty meanwhile: those that are left are so again, also when a `Trace`
+/// panicked.
+struct Seeds<'a> {
+    heap: &'a ObjectHeap,
+    left: Vec<ObjectRef>,
+}
+
+impl Drop for Seeds<'_> {
+    fn drop(&mut self) {
+        for &seed in &self.left {
+            Side::of(seed).set(Word::Dirty);
+            self.heap.note_dirty(pool_of(seed));
         }
     }
 }

@@ -433,6 +433,41 @@ fn x03_a_panic_in_trace() {
     }
 }
 
+/// A panic in a walk from dirty objects costs the one it began at its turn, until the next full run, and the
+/// others nothing: what lives is watched as before, what is dead is found.
+#[test]
+fn x03_a_panic_in_a_walk() {
+    fresh();
+    gc::disable();
+    let (calls, at) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let pair = |id| {
+        let [a, b] = [id, id].map(|id| {
+            let (calls, panics_at) = (calls.clone(), at.clone());
+            Cc::new(Touchy { edges: RefCell::default(), calls, panics_at, id })
+        });
+        a.edges.borrow_mut().push(b.clone());
+        b.edges.borrow_mut().push(a.clone());
+        a
+    };
+    let (dead, live): (Vec<_>, Vec<_>) = (0..10).map(|id| (pair(id), pair(id))).unzip();
+    assert_eq!(gc::collect(), 0);
+    drop(dead);
+    at.set(calls.get() + 1);
+    assert!(catch_unwind(|| gc::step(1000)).is_err());
+    at.set(0);
+    let steps = || (0..10).map(|_| gc::step(1000)).sum::<usize>();
+    assert_eq!(steps(), 18);
+    // Given up while it decides, with all that the walk had found.
+    at.set(calls.get() + 3);
+    drop(live[0].clone());
+    assert!(catch_unwind(|| gc::step(1000)).is_err());
+    at.set(0);
+    drop(live);
+    assert_eq!(steps(), 20);
+    assert_eq!(gc::collect(), 2);
+    gc::enable();
+}
+
 /// X07: an object that is born inside a `trace` is not looked at in the same run, and lives.
 #[test]
 fn x07_objects_born_in_a_trace() {
