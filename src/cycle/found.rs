@@ -1,20 +1,21 @@
-//! The objects that a walk has found, with a number for each: a hash table by address.
+//! The objects that a walk has found, with a number for each.
 //!
 //! Not their trial counters: those of old objects have no memory between runs, and a page fault for almost each
 //! object that is found would be most of what a walk costs.
 
-use crate::object::ObjectRef;
+use core::hash::BuildHasher;
 
-/// Places of the smallest table.
-const SMALLEST: usize = 1 << 10;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::object::ObjectRef;
 
 /// Objects with a number each.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// In the order in which they were found.
     objects: Vec<ObjectRef>,
-    /// Each in the first free place from that of its hash on. Half of a power of two is free.
-    table: Vec<Option<(ObjectRef, u32)>>,
+    numbers: HashTable<(ObjectRef, u32)>,
 }
 
 impl Found {
@@ -26,53 +27,26 @@ impl Found {
     /// The number of an object, if it was found.
     #[inline]
     pub(super) fn number(&mut self, object: ObjectRef) -> Option<&mut u32> {
-        if self.table.is_empty() {
-            return None;
-        }
-        let place = self.place(object);
-        self.table[place].as_mut().map(|(_, number)| number)
+        let found = self.numbers.find_mut(hash(object), |(other, _)| *other == object);
+        found.map(|(_, number)| number)
     }
 
     /// Adds an object that was not found yet. False without memory.
     pub(super) fn add(&mut self, object: ObjectRef, number: u32) -> bool {
-        let room = self.objects.len() * 2 < self.table.len() || self.grow();
-        if !room || self.objects.try_reserve(1).is_err() {
+        if self.numbers.try_reserve(1, |(other, _)| hash(*other)).is_err()
+            || self.objects.try_reserve(1).is_err()
+        {
             return false;
         }
         self.objects.push(object);
-        let place = self.place(object);
-        self.table[place] = Some((object, number));
+        self.numbers.insert_unique(hash(object), (object, number), |(other, _)| hash(*other));
         true
     }
+}
 
-    /// Where an object is, or would be.
-    #[inline]
-    fn place(&self, object: ObjectRef) -> usize {
-        let last = self.table.len() - 1;
-        let hash = (object.address().addr().get() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mut place = (hash >> 32) as usize & last;
-        while let Some((other, _)) = self.table[place]
-            && other != object
-        {
-            place = (place + 1) & last;
-        }
-        place
-    }
-
-    /// Doubles the table. False without memory.
-    fn grow(&mut self) -> bool {
-        let size = (self.table.len() * 2).max(SMALLEST);
-        let mut table = Vec::new();
-        if table.try_reserve_exact(size).is_err() {
-            return false;
-        }
-        table.resize(size, None);
-        for (object, number) in core::mem::replace(&mut self.table, table).into_iter().flatten() {
-            let place = self.place(object);
-            self.table[place] = Some((object, number));
-        }
-        true
-    }
+#[inline]
+fn hash(object: ObjectRef) -> u64 {
+    FixedState::default().hash_one(object.address().addr())
 }
 
 #[cfg(test)]
