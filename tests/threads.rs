@@ -248,6 +248,6 @@ fn a_storm_of_threads_leaves_nothing() {
     storm(threads);
     let after = trimmed();
     assert_adds_up(&heap::stats());
-    // Huge blocks that are kept for the next one come and go.
+    // With optimisation, one forgotten pool of each thread would be ten times that.
     assert!(after.arenas <= before.arenas + 16, "{} then {} arenas", before.arenas, after.arenas);
 }
