@@ -63,6 +63,18 @@ const fn blocks_in_page(size: usize) -> usize {
     PAGE / size
 }
 
+/// For each class, how many blocks of a page are out when it opens.
+const OPENS_AT: [u8; CLASSES] = {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let blocks = blocks_in_page(block_size(class));
+        table[class] = (blocks - blocks.div_ceil(8)) as u8;
+        class += 1;
+    }
+    table
+};
+
 /// The blocks of one class of a shard. All zero is a class without blocks.
 #[derive(Debug)]
 struct Class {
@@ -142,9 +154,9 @@ impl ShardMemory {
     pub(super) unsafe fn free(&mut self, block: NonNull<Header>, class: usize) {
         let blocks = &mut self.classes[class];
         blocks.live -= 1;
-        blocks.put(block, block_size(class));
+        blocks.put(block, class);
         if blocks.live == 0 && blocks.pages > 0 && !blocks.breathes {
-            blocks.put_all_back(block_size(class));
+            blocks.put_all_back(class);
         }
         if blocks.empty > blocks.pages / 4 + usize::from(blocks.breathes) {
             blocks.purge();
@@ -154,7 +166,7 @@ impl ShardMemory {
     /// Gives all memory back that can go.
     pub(super) fn trim(&mut self) {
         for (class, blocks) in self.classes.iter_mut().enumerate() {
-            blocks.put_all_back(block_size(class));
+            blocks.put_all_back(class);
             blocks.purge();
             blocks.breathes = false;
         }
@@ -193,7 +205,7 @@ fn set_link(block: NonNull<Header>, next: *mut Header) {
 impl Class {
     /// Puts a free block on its page's list, and opens the page when it is time.
     #[inline]
-    fn put(&mut self, block: NonNull<Header>, size: usize) {
+    fn put(&mut self, block: NonNull<Header>, class: usize) {
         let run = RunHead::of(block);
         let page = block.addr().get() % RUN / PAGE;
         // SAFETY: heads of this shard's runs are used under its lock only; the class of a run of
@@ -203,15 +215,17 @@ impl Class {
             self.free = block.as_ptr();
             return;
         }
-        set_link(block, RunHead::list(run, page));
         // SAFETY: not a run of spans, so the head is this shard's.
         let head = unsafe { &mut *run.as_ptr() };
-        head.first[page] = (block.addr().get() % PAGE / 8) as u16;
+        let offset = block.addr().get() % PAGE;
+        // SAFETY: the start of the block's page.
+        let start = unsafe { block.cast::<u8>().sub(offset) };
+        set_link(block, RunHead::list_in(start, head.first[page]));
+        head.first[page] = (offset / 8) as u16;
         head.out[page] -= 1;
-        let out = usize::from(head.out[page]);
+        let out = head.out[page];
         if head.open >> page & 1 == 0 {
-            let blocks = blocks_in_page(size);
-            if blocks - out < blocks.div_ceil(8) {
+            if out > OPENS_AT[class] {
                 return;
             }
             head.open |= 1 << page;
@@ -294,19 +308,19 @@ impl Class {
 
     /// Takes back what is handed out next, so that the page can go.
     #[cold]
-    fn put_all_back(&mut self, size: usize) {
+    fn put_all_back(&mut self, class: usize) {
         let mut block = core::mem::replace(&mut self.free, null_mut());
         while let Some(free) = NonNull::new(block) {
             block = link_of(free);
-            self.put(free, size);
+            self.put(free, class);
         }
         // What was never carved reads as zeroes: a dead block, but for the link.
         while self.next != self.end {
             if let Some(free) = NonNull::new(self.next.cast()) {
-                self.put(free, size);
+                self.put(free, class);
             }
             // SAFETY: a whole number of blocks is left.
-            self.next = unsafe { self.next.add(size) };
+            self.next = unsafe { self.next.add(block_size(class)) };
         }
     }
 

@@ -151,7 +151,11 @@ found_as_bytes! {
 }
 
 /// Whether a text is one that Python keeps as a single object: empty, or one latin-1 character.
+#[inline(always)]
 fn is_single(text: &str) -> bool {
+    if text.len() > 2 {
+        return false; // No latin-1 character takes more.
+    }
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (None, _) => true,

@@ -117,10 +117,17 @@ impl RunHead {
     /// The list of a page, as it is linked.
     pub(super) fn list(head: NonNull<Self>, page: usize) -> *mut Header {
         // SAFETY: the caller holds the lock of the run's shard.
-        match unsafe { head.as_ref() }.first[page] {
+        let first = unsafe { head.as_ref() }.first[page];
+        Self::list_in(Self::page(head, page), first)
+    }
+
+    /// The list of the page at `start`, which begins at `first`.
+    #[inline(always)]
+    pub(super) fn list_in(start: NonNull<u8>, first: u16) -> *mut Header {
+        match first {
             NONE => null_mut(),
             // SAFETY: a block of the page begins there.
-            eighths => unsafe { Self::page(head, page).add(eighths as usize * 8) }.as_ptr().cast(),
+            eighths => unsafe { start.add(eighths as usize * 8) }.as_ptr().cast(),
         }
     }
 

@@ -50,14 +50,24 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     }
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
-        unsafe { interner.unlink(entry) };
-        // SAFETY: unlinked, so that nobody but this thread knows of it.
-        PENDING.with(|pending| unsafe { pending.push(entry) });
-        PENDING.with(Pending::drain);
+        unsafe { end_value(interner, entry) };
     } else {
         // SAFETY: the entry's own interner; the caller owns the entry.
         unsafe { Store::bury_plain(this, entry) };
     }
+}
+
+/// Ends an entry whose value is to be dropped.
+///
+/// # Safety
+/// The entry is of this interner, and the caller took its count to zero.
+#[inline(never)]
+unsafe fn end_value(interner: &Store, entry: NonNull<Header>) {
+    // SAFETY: the entry's own interner; the caller owns the entry.
+    unsafe { interner.unlink(entry) };
+    // SAFETY: unlinked, so that nobody but this thread knows of it.
+    PENDING.with(|pending| unsafe { pending.push(entry) });
+    PENDING.with(Pending::drain);
 }
 
 impl Pending {

@@ -55,9 +55,9 @@ pub(super) const fn class_of_elements<T>(len: usize) -> usize {
         return class_of(HEADER + size_of::<Boxed<T>>());
     }
     let body = size_of::<T>() * len;
-    let align = if align_of::<T>() < 8 { 8 } else { align_of::<T>() };
     // A body of nothing wants its alignment too.
-    class_of((HEADER + if body == 0 { 1 } else { body }).next_multiple_of(align))
+    let size = HEADER + if body == 0 { 1 } else { body };
+    class_of(if align_of::<T>() <= 8 { size } else { size.next_multiple_of(align_of::<T>()) })
 }
 
 /// The class of an entry whose header has this length.
@@ -264,6 +264,12 @@ pub(super) struct DeadBytes {
 }
 
 impl DeadBytes {
+    /// Of an entry without a box.
+    #[inline(always)]
+    pub(super) const fn without_box(class: usize) -> Self {
+        Self { class, _boxed: None }
+    }
+
     /// # Safety
     /// The caller owns the dead entry, which holds bytes, and frees its block.
     pub(super) unsafe fn of(entry: EntryPtr) -> Self {

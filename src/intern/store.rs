@@ -307,6 +307,7 @@ impl Store {
     ///
     /// # Safety
     /// As for [`unlink`](Self::unlink), and the contents need no destruction.
+    #[inline(always)]
     unsafe fn unlink_and_free(this: NonNull<Self>, entry: NonNull<Header>, class: usize) {
         // SAFETY: the entry's shard has not left.
         let interner = unsafe { this.as_ref() };
@@ -326,23 +327,19 @@ impl Store {
     ///
     /// # Safety
     /// The entry is of this interner, and the caller took its count to zero.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn bury_plain(this: NonNull<Self>, entry: NonNull<Header>) {
         // SAFETY: the entry's shard has not left.
-        match unsafe { this.as_ref() }.contents {
-            Contents::Plain { .. } => {
-                // SAFETY: the caller owns the entry; the block is freed below, then its box.
-                let dead = unsafe { DeadBytes::of(EntryPtr(entry)) };
-                // SAFETY: the caller's promise; the box is not needed to remove the entry.
-                unsafe { Self::unlink_and_free(this, entry, dead.class) };
-            }
+        let dead = match unsafe { this.as_ref() }.contents {
+            // SAFETY: the caller owns the entry; the block is freed below, then its box.
+            Contents::Plain { .. } => unsafe { DeadBytes::of(EntryPtr(entry)) },
             Contents::Values { class, .. } => {
                 // SAFETY: the caller owns the entry.
-                let class = unsafe { class.of(entry) };
-                // SAFETY: the caller's promise; plain values need no destruction.
-                unsafe { Self::unlink_and_free(this, entry, class) };
+                DeadBytes::without_box(unsafe { class.of(entry) })
             }
-        }
+        };
+        // SAFETY: the caller's promise; the box is not needed to remove the entry.
+        unsafe { Self::unlink_and_free(this, entry, dead.class) };
     }
 
     /// A block of `class` for an entry of a shard.
@@ -356,10 +353,16 @@ impl Store {
         immortal: bool,
     ) -> Option<NonNull<Header>> {
         if immortal {
-            return self.regions().immortal(block_size(class), self);
+            return self.immortal_block(class);
         }
         // SAFETY: the caller's promise.
         unsafe { memory.as_mut() }.allocate(class, self)
+    }
+
+    /// A block of `class` that is never freed.
+    #[cold]
+    fn immortal_block(&self, class: usize) -> Option<NonNull<Header>> {
+        self.regions().immortal(block_size(class), self)
     }
 
     fn number(hash: u64) -> usize {

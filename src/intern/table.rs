@@ -444,7 +444,9 @@ fn insert<S: Space>(
         _ => put(space, table, entry),
     }
     writer.live += 1;
-    writer.immortal += usize::from(immortal);
+    if immortal {
+        writer.immortal += 1;
+    }
     space.shard(hash).changed(writer);
     Some(entry)
 }
@@ -467,6 +469,8 @@ fn make_room<S: Space>(
 }
 
 /// Moves a shard to another of its tables; false, and nothing has happened, if there is none.
+#[cold]
+#[inline(never)]
 fn move_to<S: Space>(
     space: &S,
     writer: &mut Writer<S::Blocks>,
@@ -555,6 +559,7 @@ fn prefetch_home<S: Space>(space: &S, hash: u64) {
     prefetch(&raw const slots[hash as usize & (slots.len() - 1)]);
 }
 
+#[inline(always)]
 fn remove<S: Space>(space: &S, writer: &mut Writer<S::Blocks>, entry: Entry, hash: u64) {
     let table = space.view(hash).current();
     if take_out(space, table, entry) {
@@ -634,6 +639,7 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 ///
 /// An entry behind the gap moves into it unless its home lies after the gap. A reader can miss an
 /// entry that moves past it, never find a wrong one.
+#[inline(always)]
 fn take_out<S: Space>(space: &S, table: Table, entry: Entry) -> bool {
     let slots = space.slots(table);
     let mask = slots.len() - 1;
