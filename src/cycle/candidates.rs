@@ -63,10 +63,9 @@ pub(super) struct Counts {
 }
 
 impl Candidates {
-    /// Chooses the objects of a generation and all younger ones as candidates, about `limit` of them unless
-    /// all are taken. Pools that there is no memory to remember are left for another run.
-    pub(super) fn choose(heap: &ObjectHeap, generation: Generation, limit: usize) -> Candidates {
-        let mut chosen = Candidates {
+    /// Chooses nothing yet.
+    pub(super) fn none(generation: Generation) -> Candidates {
+        Candidates {
             pools: Vec::new(),
             untaken: Cell::new(true),
             expected: 0,
@@ -78,7 +77,13 @@ impl Candidates {
             counts: Counts::default(),
             any_skipped: Cell::new(false),
             stack: RefCell::default(),
-        };
+        }
+    }
+
+    /// Chooses the objects of a generation and all younger ones as candidates, about `limit` of them unless
+    /// all are taken. Pools that there is no memory to remember are left for another run.
+    pub(super) fn choose(heap: &ObjectHeap, generation: Generation, limit: usize) -> Candidates {
+        let mut chosen = Candidates::none(generation);
         if generation == Generation::Old {
             heap.for_each_traced_pool(|pool| chosen.choose_pool(pool, pool.live()));
         } else {
@@ -103,6 +108,32 @@ impl Candidates {
             self.pools.push(pool);
             self.expected += expected;
         }
+    }
+
+    /// All objects of a generation and the younger ones are known to live: they grow older, and that is all.
+    pub(super) fn let_grow(&mut self, heap: &ObjectHeap) {
+        let generation = self.generation;
+        let counts = &mut self.counts;
+        heap.for_each_recent(|pool| {
+            let mut any_left = false;
+            let blocks = pool.blocks();
+            for (index, group) in blocks.groups().iter().enumerate() {
+                let [middle, old] = [Word::Middle, Word::Old].map(|age| word(group, age));
+                let young = young_of(pool, blocks, index, !(middle.get() | old.get()));
+                bits(young, |bit| object_at(blocks, index * 64 + bit).header().set_aged());
+                counts.all += young.count_ones() as usize;
+                counts.looked_at += young.count_ones() as usize;
+                if generation == Generation::Middle {
+                    let aged = middle.take();
+                    counts.all += aged.count_ones() as usize;
+                    counts.promoted += aged.count_ones() as usize;
+                    old.set(old.get() | aged);
+                }
+                middle.set(middle.get() | young);
+                any_left |= middle.get() != 0;
+            }
+            any_left
+        });
     }
 
     /// Takes the candidates of one group. All survivors are one age older from here on: the bits of those
@@ -205,7 +236,7 @@ impl Candidates {
     fn let_live(&self) {
         for which in [Word::Candidate, Word::Skipped] {
             for object in self.with(which) {
-                leave_alive(object, Side::of(object));
+                object.header().watch();
                 Side::of(object).take(which);
             }
         }
@@ -314,11 +345,6 @@ fn young_of(pool: ObjectPool, blocks: Blocks, group: usize, among: u64) -> u64 {
         young |= u64::from(header.is_young()) << bit;
     });
     young
-}
-
-/// A run that decides nothing leaves a candidate as it was: an old one is watched.
-pub(super) fn leave_alive(object: ObjectRef, side: Side) {
-    if side.has(Word::Old) { object.header().watch() } else { object.header().leave_run() }
 }
 
 /// How many objects of a pool have a bit.

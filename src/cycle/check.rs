@@ -39,6 +39,9 @@ fn check_group(pool: ObjectPool, index: usize, group: &Group, recent: bool) {
         let header = object_at(blocks, block).header();
         assert!(recent || !header.is_young(), "a run will miss a young object");
         let aged = (middle | old) >> bit & 1 == 1;
+        let is_noted = pool.has_news() || get(Word::Dirty) >> bit & 1 == 1;
+        let has_lost = old >> bit & 1 == 1 && header.has_lost();
+        assert!(is_noted || !has_lost, "an old object lost a handle, and no walk will begin there");
         if header.strong() > 0 {
             assert!(!header.is_in_run(), "an object is still in a run");
             assert_eq!(aged, header.is_aged(), "flag and bits tell different ages");

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use super::candidates::{Candidates, IN_RUN, SCANNED, leave_alive, pool_of};
+use super::candidates::{Candidates, IN_RUN, SCANNED, pool_of};
 use super::generation::Generation;
 use super::groups::{bits, object_at};
 use super::trial::{self, Graph, Overcounted, Tried};
@@ -50,16 +50,16 @@ impl Drop for Trying<'_> {
             Side::with_counter(pool_of(object), object).1.set(0);
         }
         // What was noted as held, if it was not told then.
-        candidates.take_skipped(leave_alive);
+        candidates.take_skipped(|object, _| object.header().watch());
         if !self.finished {
             // Some were taken and not told yet, or are candidates no longer and were not told that.
             for age in [Word::Middle, Word::Old] {
                 candidates.with(age).for_each(|object| {
                     object.header().set_aged();
-                    leave_alive(object, Side::of(object));
+                    object.header().watch();
                 });
             }
-            candidates.visited().for_each(|object| leave_alive(object, Side::of(object)));
+            candidates.visited().for_each(|object| object.header().watch());
         }
     }
 }
@@ -284,9 +284,7 @@ impl Graph for Candidates {
     fn survive(&self, object: ObjectRef) {
         match self.generation {
             Generation::Old => object.header().watch_anew(),
-            Generation::Young if self.counts.visited == 0 => object.header().leave_run(),
-            _ if Side::of(object).has(Word::Old) => object.header().watch(),
-            _ => object.header().leave_run(),
+            _ => object.header().watch(),
         }
     }
 

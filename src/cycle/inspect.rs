@@ -4,6 +4,7 @@ use super::generation::Generation;
 use super::pacing::Census;
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
+use crate::object::dirty;
 use crate::object::side::{Word, word};
 
 /// What is known of an object without its type.
@@ -56,10 +57,11 @@ fn objects_of(pool: ObjectPool) -> impl Iterator<Item = ObjectInfo> {
     })
 }
 
-/// Counts the old objects.
+/// Counts the old objects, and those of them that are dirty.
 pub(super) fn census(heap: &ObjectHeap) -> Census {
     let mut census = Census::default();
     heap.for_each_traced_pool(|pool| {
+        dirty::gather(pool);
         for group in pool.groups() {
             census.old += word(group, Word::Old).get().count_ones() as usize;
             census.dirty += word(group, Word::Dirty).get().count_ones() as usize;

@@ -42,7 +42,6 @@ pub use stats::GenerationStats;
 
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::deferred::{self, contain, is_dropping};
-use crate::object::dirty;
 use pacing::Pacing;
 use run::Plan;
 
@@ -188,11 +187,14 @@ impl Collector {
         let watch = stats::Watch::start();
         let mut panic = None;
         let mut running = Running::enter(self, heap);
-        dirty::settle(heap);
+        let [young, aged] = heap.take_lost();
+        let mut pacing = self.pacing.get();
+        pacing.note_lost(young, aged);
+        self.pacing.set(pacing);
         let (plan, count) = (plan(heap), self.count(heap));
         let counts = run::run(heap, plan, &mut panic);
         let mut pacing = self.pacing.get();
-        pacing.ran(plan, counts, heap.take_dirtied());
+        pacing.ran(plan, counts);
         self.pacing.set(pacing);
         if plan.limit == 0 {
             running.count = count;
@@ -219,7 +221,7 @@ impl Collector {
     fn step(&self, heap: &ObjectHeap, budget: usize) -> Plan {
         let young = usize::try_from(self.count(heap)).unwrap_or(0);
         let generation = self.plan(heap).generation.min(Generation::Middle);
-        Plan { generation, limit: budget, walk: budget.saturating_sub(young) }
+        Plan { generation, limit: budget, walk: budget.saturating_sub(young), grow: false }
     }
 }
 

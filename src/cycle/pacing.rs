@@ -42,6 +42,9 @@ pub(super) struct Pacing {
     promoted: usize,
     /// Dirty objects that no walk has taken as seeds, at most.
     deferred: usize,
+    /// Whether one of the young objects lost a handle; the same for young and middle ones.
+    young_lost: bool,
+    middle_lost: bool,
     /// Growth below this need not be looked at again: it was counted, and found small.
     counted: usize,
     /// Visits for each 64 new objects.
@@ -68,6 +71,8 @@ impl Pacing {
             old: 0,
             promoted: 0,
             deferred: 0,
+            young_lost: false,
+            middle_lost: false,
             counted: 0,
             walk: WALK,
             parts_done: 0,
@@ -105,7 +110,7 @@ impl Pacing {
         let parts = self.parts();
         let walk = self.visits().div_ceil(parts);
         if self.parts_done + 1 < parts {
-            return Plan { generation: Generation::Young, limit: 0, walk };
+            return Plan { generation: Generation::Young, limit: 0, walk, grow: false };
         }
         let generation = if self.is_full_due(census) {
             Generation::Old
@@ -114,8 +119,19 @@ impl Pacing {
         } else {
             Generation::Young
         };
-        let walk = if generation == Generation::Old { 0 } else { walk };
-        Plan { generation, limit: usize::MAX, walk }
+        let (walk, grow) = match generation {
+            Generation::Young => (walk, !self.young_lost),
+            Generation::Middle => (walk, !self.middle_lost),
+            Generation::Old => (0, false),
+        };
+        Plan { generation, limit: usize::MAX, walk, grow }
+    }
+
+    /// So many young objects, and older ones, lost a handle since the last run.
+    pub(super) fn note_lost(&mut self, young: usize, aged: usize) {
+        self.young_lost |= young > 0;
+        self.middle_lost |= young > 0 || aged > 0;
+        self.deferred += aged;
     }
 
     /// Visits of the walk from one young run to the next.
@@ -141,10 +157,14 @@ impl Pacing {
         self.promoted + self.deferred / 2
     }
 
-    /// Learns from a run. `dirtied` objects have become dirty since the one before.
-    pub(super) fn ran(&mut self, plan: Plan, counts: Counts, dirtied: usize) {
+    /// Learns from a run.
+    pub(super) fn ran(&mut self, plan: Plan, counts: Counts) {
         debug_assert!(counts.freed <= counts.all, "freed more than there was: {counts:?}");
-        self.deferred = (self.deferred + dirtied).saturating_sub(counts.seeds);
+        self.deferred = self.deferred.saturating_sub(counts.seeds);
+        if plan.limit == usize::MAX {
+            self.young_lost = false;
+            self.middle_lost &= plan.generation == Generation::Young;
+        }
         self.parts_done = if plan.limit == 0 { self.parts_done + 1 } else { 0 };
         match plan.generation {
             Generation::Young if plan.limit == 0 => {}
@@ -210,12 +230,12 @@ mod tests {
             if plan.limit > 0 {
                 return plan;
             }
-            pacing.ran(plan, Counts::default(), 0);
+            pacing.ran(plan, Counts::default());
         }
     }
 
     fn run(pacing: &mut Pacing, generation: Generation, counts: Counts) {
-        pacing.ran(Plan { generation, limit: usize::MAX, walk: 0 }, counts, 0);
+        pacing.ran(Plan { generation, limit: usize::MAX, walk: 0, grow: false }, counts);
     }
 
     fn grown(old: usize) -> impl Fn() -> Census {
@@ -270,6 +290,24 @@ mod tests {
             assert_eq!(plan.generation, Generation::Young);
         }
         assert!(censuses.get() < 20, "{} counts in 1000 runs", censuses.get());
+    }
+
+    #[test]
+    fn what_lost_no_handle_only_grows() {
+        let mut pacing = Pacing::new();
+        let mut grows = |young, aged, generation| {
+            pacing.note_lost(young, aged);
+            pacing.young_runs = if generation == Generation::Middle { MIDDLE_EVERY } else { 0 };
+            let plan = next(&mut pacing, not_asked);
+            assert_eq!(plan.generation, generation);
+            pacing.ran(plan, outcome(10, 0));
+            plan.grow
+        };
+        let (young, middle) = (Generation::Young, Generation::Middle);
+        assert!(grows(0, 0, young) && grows(0, 0, middle));
+        assert!(!grows(1, 0, young) && grows(0, 0, young));
+        assert!(!grows(0, 0, middle), "one of them lost a handle when it was young");
+        assert!(grows(0, 1, young) && !grows(0, 0, middle) && grows(0, 0, middle));
     }
 
     #[test]

@@ -25,19 +25,27 @@ pub(super) struct Plan {
     pub(super) limit: usize,
     /// Visits of the walk from dirty seeds; 0 for no walk.
     pub(super) walk: usize,
+    /// Whether these ages only grow: none of them lost a handle, so that none is garbage.
+    pub(super) grow: bool,
 }
 
 impl Plan {
     /// A run that the program asks for: all of a generation and the younger ones, and nothing else.
     pub(super) fn of(generation: Generation) -> Plan {
-        Plan { generation, limit: usize::MAX, walk: 0 }
+        Plan { generation, limit: usize::MAX, walk: 0, grow: false }
     }
 }
 
 /// Runs. Panics of the user's callbacks are held back in `panic`; the rest of the run goes on. No pool is
 /// given back meanwhile: the caller holds them.
 pub(super) fn run(heap: &ObjectHeap, plan: Plan, panic: &mut Option<Payload>) -> Counts {
-    let mut candidates = Candidates::choose(heap, plan.generation, plan.limit);
+    let mut candidates = if plan.grow {
+        let mut none = Candidates::none(plan.generation);
+        none.let_grow(heap);
+        none
+    } else {
+        Candidates::choose(heap, plan.generation, plan.limit)
+    };
     if plan.walk > 0 {
         candidates.walk(heap, plan.walk);
     }

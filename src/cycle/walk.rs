@@ -20,6 +20,7 @@ use super::candidates::{Candidates, pool_of};
 use super::found::Found;
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
+use crate::object::dirty;
 use crate::object::side::{Side, Word, word};
 use crate::object::trace::Tracer;
 
@@ -73,7 +74,7 @@ impl Candidates {
         };
         let mut seeds = Seeds { heap, left: Vec::new() };
         while walk.budget > 0 && seeds.left.try_reserve(SEEDS).is_ok() {
-            take_seeds(heap, &mut seeds.left);
+            take_seeds(heap, &mut seeds.left, &mut walk.budget);
             if seeds.left.is_empty() {
                 return;
             }
@@ -115,16 +116,24 @@ impl Drop for Walk<'_> {
     }
 }
 
-/// Takes dirty objects as seeds, up to the capacity of the list.
-fn take_seeds(heap: &ObjectHeap, seeds: &mut Vec<ObjectRef>) {
+/// Takes dirty objects as seeds, up to the capacity of the list. To look for them costs one unit of the budget
+/// for each group.
+fn take_seeds(heap: &ObjectHeap, seeds: &mut Vec<ObjectRef>, budget: &mut usize) {
     while let Some(pool) = heap.first_dirty()
         && take_seeds_of(pool, seeds)
     {
-        heap.forget_dirty(pool);
+        let groups = dirty::gather(pool);
+        if groups == 0 {
+            heap.forget_dirty(pool);
+        }
+        *budget = budget.saturating_sub(groups);
+        if *budget == 0 {
+            return;
+        }
     }
 }
 
-/// The same from one pool; whether none is left there.
+/// The same from one pool, of those whose bits are set; whether none is left there.
 fn take_seeds_of(pool: ObjectPool, seeds: &mut Vec<ObjectRef>) -> bool {
     for (index, group) in pool.groups().iter().enumerate() {
         let dirty = word(group, Word::Dirty);

@@ -43,32 +43,28 @@ pub(crate) const MAX_TRACED: usize = GROUPS * 64;
 const _: () = assert!(size_of::<Group>() == GROUP);
 const _: () = assert!(COUNTERS >= MAX_TRACED * size_of::<u32>());
 
-/// The mark of pools of objects with edges. The other bits are the layer's above, but for [`DIRTY`].
+/// The mark of pools of objects with edges. The other bits are the layer's above, but for the next two.
 const TRACED: u8 = 1;
 /// The mark of pools on the list of dirty ones.
 const DIRTY: u8 = 2;
+/// The mark of dirty pools with an object that lost a handle since somebody looked for those.
+const NEWS: u8 = 1 << 5;
 
 /// The marks of a new pool.
 pub(super) const fn initial_marks(traced: bool) -> u8 {
     if traced { TRACED } else { 0 }
 }
 
-/// Addresses that are noted before somebody must look at them.
-const NOTED: usize = 256;
-
 /// What a heap keeps for the layers above.
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
-    /// Count words of objects that lost a handle; some may be gone since, but not their pools.
-    noted: [Cell<Option<NonNull<u64>>>; NOTED],
-    noted_len: Cell<usize>,
     /// Traced pools that blocks were handed out of, until nobody needs to know any more.
     recent: Cell<Option<PoolRef>>,
     /// Pools with objects that the layer above wants to look at again.
     dirty: Cell<Option<PoolRef>>,
-    /// How often [`ObjectHeap::note_dirty`] was called since this was asked.
-    dirtied: Cell<usize>,
+    /// What [`ObjectHeap::take_lost`] tells.
+    lost: [Cell<usize>; 2],
     /// Whether pools that become empty stay for the moment, and whether some did.
     holding: Cell<bool>,
     emptied: Cell<bool>,
@@ -79,11 +75,9 @@ impl ObjectState {
     pub(super) const fn new() -> ObjectState {
         ObjectState {
             countdown: Cell::new(0),
-            noted: [const { Cell::new(None) }; NOTED],
-            noted_len: Cell::new(0),
             recent: Cell::new(None),
             dirty: Cell::new(None),
-            dirtied: Cell::new(0),
+            lost: [const { Cell::new(0) }; 2],
             holding: Cell::new(false),
             emptied: Cell::new(false),
             at_end: Cell::new(None),
@@ -100,10 +94,9 @@ impl ObjectState {
     /// Forgets everything: the thread ends.
     pub(super) fn reset(&self) {
         self.countdown.set(0);
-        self.noted_len.set(0);
         self.recent.set(None);
         self.dirty.set(None);
-        self.dirtied.set(0);
+        self.lost.iter().for_each(|lost| lost.set(0));
         self.holding.set(false);
         self.emptied.set(false);
     }
@@ -116,25 +109,7 @@ impl ObjectState {
         }
         self.forget_recent(held.pool());
         self.forget_dirty(held.pool());
-        self.forget_noted_in(held.pool());
         false
-    }
-
-    /// Forgets what was noted in a pool.
-    fn forget_noted_in(&self, pool: PoolRef) {
-        let noted = &self.noted[..self.noted_len.get()];
-        if noted.is_empty() {
-            return;
-        }
-        let granule = |addr: usize| addr / GRANULE;
-        let own = granule(pool.start().as_ptr() as usize);
-        let mut kept = 0;
-        for place in noted {
-            noted[kept].set(place.get());
-            let elsewhere = place.get().is_some_and(|header| granule(header.addr().get()) != own);
-            kept += usize::from(elsewhere);
-        }
-        self.noted_len.set(kept);
     }
 
     /// Blocks are handed out of a pool of objects with edges.
@@ -168,7 +143,7 @@ impl ObjectState {
     fn forget_dirty(&self, pool: PoolRef) {
         let fields = pool.fields();
         if fields.marks.get() & DIRTY != 0 {
-            fields.marks.set(fields.marks.get() & !DIRTY);
+            fields.marks.set(fields.marks.get() & !(DIRTY | NEWS));
             let (prev, next) = (fields.dirty_prev.take(), fields.dirty_next.take());
             match prev {
                 Some(prev) => prev.fields().dirty_next.set(next),
@@ -313,40 +288,41 @@ impl ObjectHeap {
         }
     }
 
-    /// Notes a traced object of this heap by its count word. True: there is no room for another; somebody must
-    /// look at what was noted, and [forget](Self::forget_noted) it.
-    #[inline]
-    pub(crate) fn note(&self, header: NonNull<u64>) -> bool {
-        let state = &self.0.objects;
-        let len = state.noted_len.get();
+    /// A traced object of this heap lost a handle: counts it, apart if it is `aged`. Its pool is dirty then, with
+    /// news.
+    #[inline(always)]
+    pub(crate) fn note_lost(&self, header: NonNull<u64>, aged: bool) {
         if !self.0.is_own() {
-            return false;
+            return;
         }
-        state.noted[len].set(Some(header));
-        state.noted_len.set(len + 1);
-        len + 1 == NOTED
+        let lost = &self.0.objects.lost[usize::from(aged)];
+        lost.set(lost.get() + 1);
+        if aged {
+            // SAFETY: objects lie in arenas, and their count word in the first granule of their pool.
+            let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
+            if pool.fields().marks.get() & NEWS == 0 {
+                self.note_news(pool);
+            }
+        }
     }
 
-    /// Count words that were noted: each is, or was, that of an object in a traced pool of this heap.
-    #[inline]
-    pub(crate) fn noted(&self) -> impl Iterator<Item = NonNull<u64>> {
-        self.0.objects.noted[..self.0.objects.noted_len.get()].iter().filter_map(Cell::get)
+    #[cold]
+    #[inline(never)]
+    fn note_news(&self, pool: PoolRef) {
+        if self.0.holds(pool) {
+            self.0.objects.note_dirty(pool);
+            pool.fields().marks.set(pool.fields().marks.get() | NEWS);
+        }
     }
 
-    /// Forgets what was noted.
-    pub(crate) fn forget_noted(&self) {
-        self.0.objects.noted_len.set(0);
+    /// How many objects lost a handle since this was asked: young ones, and aged ones.
+    pub(crate) fn take_lost(&self) -> [usize; 2] {
+        [self.0.objects.lost[0].take(), self.0.objects.lost[1].take()]
     }
 
     /// Lists a traced pool of this heap among the dirty ones.
     pub(crate) fn note_dirty(&self, pool: ObjectPool) {
         self.0.objects.note_dirty(pool.0);
-        self.0.objects.dirtied.set(self.0.objects.dirtied.get() + 1);
-    }
-
-    /// How often [`note_dirty`](Self::note_dirty) was called since this was asked.
-    pub(crate) fn take_dirtied(&self) -> usize {
-        self.0.objects.dirtied.take()
     }
 
     /// The first of the dirty pools.
@@ -543,6 +519,19 @@ impl ObjectPool {
             counters: self.first_counter(),
             groups: self.groups(),
         }
+    }
+
+    /// What [`take_news`](Self::take_news) would tell.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn has_news(self) -> bool {
+        self.marks().get() & NEWS != 0
+    }
+
+    /// Whether objects of the pool lost a handle since this was asked.
+    pub(crate) fn take_news(self) -> bool {
+        let marks = self.marks().get();
+        self.marks().set(marks & !NEWS);
+        marks & NEWS != 0
     }
 
     /// Which block of the pool a count word belongs to.

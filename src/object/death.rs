@@ -69,9 +69,8 @@ unsafe fn finalize_the_dead(object: ObjectRef, panic: &mut Option<Payload>) -> b
     // SAFETY: traced and whole, and a handle is held meanwhile.
     unsafe { call_finalizer(object, panic) };
     if !header.decrement() || header.settle() == Dropped::Lives {
-        if header.is_aged() {
-            dirty::lost_handle(object);
-        } else {
+        dirty::lost_handle(object);
+        if !header.is_aged() {
             side::note_young(object);
         }
         return true;

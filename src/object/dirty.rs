@@ -1,37 +1,48 @@
-//! Dirty objects: old ones that lost a handle, perhaps the last from outside of a cycle.
+//! Dirty objects: those that lost a handle since they were born, or last found alive. It was perhaps the last one
+//! from outside of a cycle, and garbage that nobody else holds always has one of them: the last handle from
+//! outside was dropped, and left others behind.
 //!
-//! A drop only notes the object, since its bits are seldom in the cache. The bits are set for many at a
-//! time, when the list is full or a run asks; then an object may be gone, and another in its place. That one
-//! becomes dirty for nothing, if it is old.
+//! `SLOW` in the header is the only note of that: objects are born with it, and what is found alive gets it back. So
+//! the first drop that leaves handles behind is slow, clears it, and leaves a mark at the pool. The bits of old
+//! ones are set when somebody wants to know them.
 
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
-use super::side::{Side, Word};
+use super::side::{Word, word};
 
-/// A handle of a traced object is gone, and others are left: if it is old it is dirty now.
-#[inline]
-pub(crate) fn lost_handle(object: ObjectRef) {
-    let heap = ObjectHeap::current();
-    if heap.note(object.address()) {
-        settle(heap);
+/// A handle of an object is gone, others are left, and that is to be noted.
+#[inline(never)]
+pub(crate) fn keep(object: ObjectRef) {
+    if object.header().settle_alive() {
+        lost_handle(object);
     }
 }
 
-/// Sets the bits of all objects that were noted, and lists their pools.
-#[cold]
-pub(crate) fn settle(heap: &ObjectHeap) {
-    // SAFETY: a count word in a pool of counted objects.
-    let objects = || heap.noted().map(|header| unsafe { ObjectRef::from_header(header) });
-    objects().for_each(|object| Side::of(object).prefetch());
-    for object in objects() {
-        // SAFETY: by its invariant an `ObjectRef` points into a pool of counted objects.
-        let pool = unsafe { ObjectPool::of(object.address()) };
-        let side = Side::in_pool(pool, object);
-        if side.has(Word::Old) && !side.has(Word::Dirty) {
-            side.set(Word::Dirty);
-            heap.note_dirty(pool);
-        }
+/// A handle of a traced object is gone, and others are left.
+#[inline(always)]
+pub(crate) fn lost_handle(object: ObjectRef) {
+    ObjectHeap::current().note_lost(object.address(), object.header().is_aged());
+}
+
+/// Sets the bits of the old objects of a pool that are dirty, if some may have become so. Returns how many
+/// groups of objects were looked at for that.
+pub(crate) fn gather(pool: ObjectPool) -> usize {
+    if !pool.take_news() {
+        return 0;
     }
-    heap.forget_noted();
+    let blocks = pool.blocks();
+    for (index, group) in blocks.groups().iter().enumerate() {
+        let mut unknown = word(group, Word::Old).get() & !word(group, Word::Dirty).get();
+        let mut dirty = 0;
+        while unknown != 0 {
+            let bit = unknown.trailing_zeros() as usize;
+            unknown &= unknown - 1;
+            // SAFETY: bits are only set for blocks that were handed out.
+            let object = unsafe { ObjectRef::from_header(blocks.header(index * 64 + bit)) };
+            dirty |= u64::from(object.header().has_lost()) << bit;
+        }
+        word(group, Word::Dirty).set(word(group, Word::Dirty).get() | dirty);
+    }
+    blocks.groups().len()
 }

@@ -13,7 +13,8 @@
 //!
 //! - **immortal** (PEP 683): the count reached 2^31, or was put there. It stays there.
 //! - **weak** saturates: the block then stays for ever.
-//! - **slow**: a drop that leaves handles behind has something to note (old and clean, exclusive, immortal).
+//! - **slow**: a drop that leaves handles behind has something to note: the first one since the object was born
+//!   or found alive (see `dirty.rs`), or while it is exclusive or immortal.
 //!
 //! | state | strong | `DEAD` | `DROPPED` |
 //! |---|---|---|---|
@@ -61,6 +62,9 @@ pub(crate) const YOUNG: u32 = TRACED;
 pub(crate) const OLDER: u32 = TRACED | AGED;
 /// What remains of a member of garbage that a run drops.
 pub(crate) const MEMBER: u32 = TRACED | AGED | IN_RUN;
+
+/// The flags that a traced object is born with.
+pub(crate) const BORN_TRACED: u32 = TRACED | SLOW;
 
 /// The count word of a live object with one handle.
 pub(crate) const fn live(flags: u32) -> u64 {
@@ -207,6 +211,17 @@ impl Header {
         if self.has_strong() { Dropped::Lives } else { Dropped::Last }
     }
 
+    /// [`settle`](Self::settle) where handles are left. Whether that is to be noted: immortal objects lose none.
+    #[inline(always)]
+    pub(crate) fn settle_alive(&self) -> bool {
+        if self.is_immortal() {
+            self.immortalize();
+            return false;
+        }
+        self.change(SLOW | EXCLUSIVE, 0);
+        true
+    }
+
     /// Puts the count where clones and drops leave it alone.
     #[cold]
     #[inline(never)]
@@ -305,6 +320,7 @@ impl Header {
     }
 
     /// Whether the object's age is in its side bits.
+    #[inline(always)]
     pub(crate) fn is_aged(&self) -> bool {
         self.has(AGED)
     }
@@ -346,8 +362,15 @@ impl Header {
         self.has(IN_RUN)
     }
 
-    /// [`leave_run`](Self::leave_run) for an old object that was found alive: its next drop is worth to be
-    /// noted, unless it has been tried in vain.
+    /// Whether a handle was dropped since the object was born or last found alive, so that it is worth to be
+    /// looked at.
+    #[inline(always)]
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.has(SLOW | TRIED)
+    }
+
+    /// [`leave_run`](Self::leave_run) for an object that was found alive: its next drop is worth to be noted,
+    /// unless it has been tried in vain.
     #[inline(always)]
     pub(crate) fn watch(&self) {
         self.change(IN_RUN, if self.has(TRIED) { 0 } else { SLOW });

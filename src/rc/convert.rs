@@ -7,7 +7,7 @@ use super::policy::Local;
 use super::raw::{RawCc, allocate, poll};
 use crate::heap::object_pool::ObjectClass;
 use crate::object::ObjectRef;
-use crate::object::header::{self, TRACED};
+use crate::object::header::{self, BORN_TRACED};
 use crate::object::trace::TraceInfo;
 use crate::object::vtable::SliceTable;
 
@@ -46,7 +46,7 @@ unsafe fn from_parts<T: TraceInfo>(source: *const T, len: usize) -> RawCc<[T], L
     if T::NEEDS_TRACE {
         register_slice::<T>(object, len, table);
     }
-    object.header().set_word(header::live(if T::NEEDS_TRACE { TRACED } else { 0 }));
+    object.header().set_word(header::live(if T::NEEDS_TRACE { BORN_TRACED } else { 0 }));
     // SAFETY: the one handle of its count.
     let cc = unsafe { RawCc::from_object(NonNull::slice_from_raw_parts(first, len)) };
     if T::NEEDS_TRACE {

@@ -57,8 +57,11 @@ impl Policy for Local {
     unsafe fn drop<T: ?Sized>(value: NonNull<T>) {
         // SAFETY: alive, says the caller.
         let object = unsafe { ObjectRef::of(value) };
-        if object.header().decrement() {
-            // SAFETY: the caller's, and the count was just taken.
+        if !object.header().decrement() {
+        } else if object.header().has_strong() {
+            dirty::keep(object);
+        } else {
+            // SAFETY: the caller's, and the last handle was just taken from the count.
             unsafe { drop_slow(value) }
         }
     }
@@ -98,17 +101,14 @@ impl<T: ?Sized, const TRACED: bool> Drop for Block<T, TRACED> {
     }
 }
 
-/// A drop that was not one among many: usually the last.
+/// The last handle is gone.
 ///
 /// # Safety
-/// `value` was alive until one handle was just taken from its count.
+/// `value` was alive until its last handle was just taken from its count.
 #[inline(never)]
 unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
-    if object.header().has_strong() {
-        return keep(object);
-    }
     let state = object.header().remains();
     if state == 0 {
         // A leaf, and nobody else knows it.
@@ -140,15 +140,7 @@ unsafe fn die<T: ?Sized, const TRACED: bool>(value: NonNull<T>) {
     unsafe { value.drop_in_place() }
 }
 
-/// A handle is gone, and others are left.
-#[inline(never)]
-fn keep(object: ObjectRef) {
-    if object.header().settle() == Dropped::Lives && object.header().is_traced() {
-        dirty::lost_handle(object);
-    }
-}
-
-/// All other drops: weak handles, finalizers, runs, depth.
+/// All other last drops: weak handles, finalizers, runs, depth.
 ///
 /// # Safety
 /// As [`drop_slow`].

@@ -12,7 +12,7 @@ use super::weak::RawWeak;
 use crate::cycle;
 use crate::heap::object_pool::{ObjectClass, ObjectHeap};
 use crate::object::ObjectRef;
-use crate::object::header::{self, FINALIZABLE, TRACED};
+use crate::object::header::{self, BORN_TRACED, FINALIZABLE};
 use crate::object::side;
 use crate::object::trace::{Trace, TraceInfo, Tracer};
 use crate::object::vtable;
@@ -30,8 +30,8 @@ impl<T: TraceInfo> Kind<T> {
     /// Objects with a finalizer are traced even if they have no edges: a run calls the finalizers of its
     /// garbage, and of all that only garbage holds, before it drops anything.
     const TRACED: bool = T::NEEDS_TRACE || T::FINALIZE.is_some();
-    const FLAGS: u32 =
-        if Self::TRACED { TRACED } else { 0 } | if T::FINALIZE.is_some() { FINALIZABLE } else { 0 };
+    const FLAGS: u32 = if Self::TRACED { BORN_TRACED } else { 0 }
+        | if T::FINALIZE.is_some() { FINALIZABLE } else { 0 };
     const CLASS: ObjectClass = match ObjectClass::new(Layout::new::<T>(), Self::TRACED) {
         Some(class) => class,
         None => panic!("the type is too large or too aligned"),

@@ -268,3 +268,32 @@ fn no_full_run_without_growth() {
         assert_eq!(gc::stats().old.collections, full + 1, "the second one was asked for");
     });
 }
+
+/// Garbage that nobody else holds begins with a handle that is dropped and leaves others behind: where there was
+/// none, nothing is traced. Then there is one.
+#[test]
+fn what_loses_no_handle_is_not_traced() {
+    anew(|| {
+        let size = adversary_size();
+        let drops = Drops::default();
+        let mut list = Node::counted(0, &drops);
+        for i in 1..size {
+            let next = Node::counted(i, &drops);
+            next.edges.borrow_mut().push(list);
+            list = next;
+        }
+        let runs = total(|stats| stats.collections);
+        let full = gc::stats().old.collections;
+        assert!(runs > 3 && full <= 1, "{runs} runs, {full} of them full");
+        let looked_at = gc::stats().young.looked_at + gc::stats().middle.looked_at;
+        assert!(looked_at <= 2 * size as u64, "{looked_at} for {size}");
+        let end = list.clone();
+        list.link(&end);
+        drop(list);
+        drop(end);
+        assert_eq!(drops.count(), 0);
+        let_run(30);
+        gc::collect();
+        assert_eq!(drops.count(), size);
+    });
+}
