@@ -41,6 +41,17 @@ fn resident() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
+/// Memory in huge pages, in MiB; `None` where the system gives none.
+fn in_huge_pages() -> Option<f64> {
+    let choice = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
+    if choice.contains("[never]") {
+        return None;
+    }
+    let sums = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
+    let line = sums.lines().find(|line| line.starts_with("AnonHugePages"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
 /// A small random number generator (xorshift).
 struct Random(u64);
 
@@ -144,6 +155,62 @@ fn twenty_rounds_do_not_grow() {
         }
         println!("resident when full, MiB: {full:.1?}");
         assert!(full[2..].iter().all(|&later| later <= full[1] + 1.0), "{full:.1?}");
+    });
+}
+
+/// What a program uses by and by costs a few large faults; what it gives back does not come again by itself.
+#[test]
+fn many_small_blocks_lie_in_huge_pages() {
+    alone("many_small_blocks_lie_in_huge_pages", || {
+        let mut blocks = Blocks::room(MILLION);
+        let Some(start) = in_huge_pages() else { return };
+        blocks.alloc_all();
+        let full = in_huge_pages().unwrap() - start;
+        blocks.shuffle();
+        blocks.free_to(0);
+        let (idle, kept) = (in_huge_pages().unwrap() - start, resident());
+        blocks.alloc_all();
+        let again = in_huge_pages().unwrap() - start;
+        println!("full {full:.1} MiB in huge pages, all freed {idle:.1}, full again {again:.1}");
+        // `khugepaged` or another program may have had a part of them.
+        assert!(full >= 40.0 && idle <= 2.0 && again >= 40.0, "{kept:.1} MiB resident between");
+    });
+}
+
+#[test]
+fn few_small_blocks_need_no_huge_page() {
+    alone("few_small_blocks_need_no_huge_page", || {
+        let Some(start) = in_huge_pages() else { return };
+        let mut blocks = Blocks::room(40_000);
+        blocks.alloc_all();
+        assert!(in_huge_pages().unwrap() <= start);
+    });
+}
+
+/// Of large blocks nobody knows how much will be touched, not even when small ones come in between.
+#[test]
+fn a_byte_in_each_large_block_costs_no_huge_page() {
+    alone("a_byte_in_each_large_block_costs_no_huge_page", || {
+        let mut blocks = Blocks::room(MILLION / 2);
+        blocks.alloc_all();
+        let start = resident();
+        let mut small = Vec::new();
+        let large: Vec<Vec<Vec<u8>>> = (0..32)
+            .map(|_| {
+                // A pool of small blocks, then what is left of its arena, and another arena.
+                small.extend((0..1024).map(|n| Box::new([n; 8])));
+                let sizes = [31 << 16, 31 << 16, 4 << 20];
+                let touched = |size| {
+                    let mut large = Vec::with_capacity(size);
+                    large.push(1);
+                    large
+                };
+                sizes.into_iter().map(touched).collect()
+            })
+            .collect();
+        let more = resident() - start;
+        println!("{} blocks: {more:.1} MiB, and {} small ones", 3 * large.len(), small.len());
+        assert!(more <= 8.0, "{more:.1} MiB");
     });
 }
 

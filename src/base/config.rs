@@ -12,6 +12,9 @@ pub(crate) const ARENA: usize = 4 << 20;
 /// Granules in an arena.
 pub(crate) const GRANULES: usize = ARENA / GRANULE;
 
+/// Bytes of a huge page, where there are such: what the system maps at once, and translates at once.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
+
 /// Bytes of a granule's record.
 pub(crate) const RECORD: usize = 128;
 
@@ -61,6 +64,7 @@ pub(crate) const MIN_RESERVATION: usize = 16 * ARENA;
 
 const _: () = assert!(GRANULES == 64, "an arena's granules are the bits of one word");
 const _: () = assert!(GRANULE.is_multiple_of(PAGE));
+const _: () = assert!(ARENA.is_multiple_of(HUGE_PAGE) && HUGE_PAGE.is_multiple_of(GRANULE));
 const _: () = assert!((GRANULES * RECORD).is_multiple_of(PAGE), "an arena's records are pages");
 const _: () = assert!((GRANULES * GROUPS * GROUP).is_multiple_of(PAGE));
 const _: () = assert!((GRANULES * COUNTERS).is_multiple_of(PAGE));

@@ -11,11 +11,16 @@
 //!
 //! A program that frees once returns its memory at once; one that breathes pays for its first breath.
 
+use crate::base::config::HUGE_PAGE;
+
 /// What may stay dirty in any case.
 const LEAST: usize = 1 << 20;
 
 /// This share of what is in use may stay dirty.
 const SHARE: usize = 8;
+
+/// From so much in use on, a huge page may be dirty.
+const HUGE_PAGE_FROM: usize = 4 << 20;
 
 /// Traffic that makes a stretch, in allowances.
 const STRETCH: usize = 4;
@@ -50,7 +55,13 @@ impl Allowance {
         if cfg!(keep_dirty) {
             return usize::MAX;
         }
-        self.learned.max(used / SHARE)
+        self.room(used)
+    }
+
+    /// The same, for what need not be touched.
+    pub(super) fn room(&self, used: usize) -> usize {
+        let page = if used >= HUGE_PAGE_FROM { HUGE_PAGE } else { 0 };
+        self.learned.max(used / SHARE).max(page)
     }
 
     /// Memory is used of which `clean` bytes were not dirty; `dirty` bytes are left.

@@ -41,6 +41,14 @@ pub(super) struct Arena {
     pub(super) huge_len: Cell<usize>,
     /// Slots in front of that arena which belong to the block, for its alignment.
     pub(super) huge_before: Cell<usize>,
+    /// Which of its huge pages the arena has asked for: see `huge_pages.rs`.
+    pub(super) huge_pages: Cell<u8>,
+    /// Granules of pools that were taken because those before were used up.
+    pub(super) filled: Cell<u64>,
+    /// Granules of huge pages that were touched with them and not used since.
+    pub(super) unused: Cell<u64>,
+    /// Which were huge pages until a part of them went back, and have not been all free since.
+    pub(super) torn_pages: Cell<u8>,
 }
 
 const _: () = assert!(size_of::<Arena>() <= ARENA_RECORD);
@@ -63,6 +71,10 @@ impl Arena {
         self.free.get().count_ones() as usize
     }
 
+    pub(super) fn free_bits(&self) -> u64 {
+        self.free.get()
+    }
+
     pub(super) fn granule(&'static self, index: usize) -> PoolRef {
         // SAFETY: the granule lies in this arena.
         unsafe { PoolRef::of_granule(self.start.get() + index * GRANULE) }
@@ -80,6 +92,8 @@ pub(crate) struct Arenas {
     first_made: Option<&'static Arena>,
     /// Granules in pools and runs.
     pub(super) used: usize,
+    /// Those of them that are surely touched: see `huge_pages.rs`.
+    pub(super) filled: usize,
     /// Memory that is free and was touched.
     pub(super) dirt: Dirt,
     /// Slots in use, for arenas and huge blocks.
@@ -87,6 +101,8 @@ pub(crate) struct Arenas {
     highwater: usize,
     /// Bytes that huge blocks hold, and the addresses set aside for them.
     pub(super) huge: HugeTotals,
+    /// Whether there are huge pages, once the system was asked.
+    pub(super) huge_pages: Option<bool>,
 }
 
 /// Sums over all huge blocks.
@@ -108,10 +124,12 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     has_free: 0,
     first_made: None,
     used: 0,
+    filled: 0,
     dirt: Dirt::new(),
     made: 0,
     highwater: 0,
     huge: HugeTotals { blocks: 0, bytes: 0, slots: 0, kept: 0 },
+    huge_pages: None,
 });
 
 /// Waits for the arena lock.
@@ -138,20 +156,25 @@ pub(crate) struct Fresh {
 }
 
 impl Arenas {
-    /// Takes `span` granules as a pool of the given shape.
+    /// Takes `span` granules as a pool of the given shape; `growing` says that those before were used up.
     pub(crate) fn take_pool(
         &mut self,
         span: usize,
         shape: Shape,
         owner: *mut ThreadHeap,
+        growing: bool,
     ) -> Option<Fresh> {
         let (arena, first) = self.find_warm(span).or_else(|| self.find(span)).or_else(|| {
             self.make_arena()?;
             self.find(span)
         })?;
         let bits = low_bits(span) << first;
+        self.choose_pages(arena, bits, growing && span == 1);
         self.set_free(arena, arena.free.get() & !bits);
         self.used += span;
+        if growing {
+            self.set_filled(arena, arena.filled.get() | bits);
+        }
         let zero = self.use_granules(arena, bits) == span;
         // SAFETY: the granules were free and are the caller's from here on, under the lock.
         let held = unsafe { arena.granule(first).init(shape, span, owner) };
@@ -181,6 +204,7 @@ impl Arenas {
         debug_assert!(arena.free.get() & bits == 0, "granules {bits:#x} are free already");
         self.set_free(arena, arena.free.get() | bits);
         self.used -= span;
+        self.set_filled(arena, arena.filled.get() & !bits);
         self.free_granules_of(arena, bits);
     }
 
@@ -198,6 +222,7 @@ impl Arenas {
             if arena.free.get() & bits != bits {
                 return false;
             }
+            self.choose_pages(arena, bits, false);
             self.set_free(arena, arena.free.get() & !bits);
             self.used += span - old;
             self.use_granules(arena, bits);
@@ -219,7 +244,7 @@ impl Arenas {
             let mut arena = self.by_free[lists.trailing_zeros() as usize + 1];
             lists &= lists - 1;
             while let Some(candidate) = arena {
-                if let Some(first) = find_run(candidate.free.get(), span) {
+                if let Some(first) = find_run(candidate.suits(candidate.free.get(), span), span) {
                     return Some((candidate, first));
                 }
                 arena = candidate.next.get();
@@ -324,8 +349,8 @@ impl Arenas {
 
 #[cfg(any(test, fuzzing))]
 impl Arenas {
-    /// Calls `f` with each arena's free and dirty granules, and whether it is where it should be.
-    pub(super) fn for_each_arena(&self, mut f: impl FnMut(u64, u64, bool)) {
+    /// Calls `f` with each arena, and whether it is where it should be.
+    pub(super) fn for_each_arena(&self, mut f: impl FnMut(&Arena, bool)) {
         let mut next = self.first_made;
         while let Some(arena) = next {
             next = arena.next_made.get();
@@ -334,7 +359,7 @@ impl Arenas {
                 listed = listed.and_then(|other| other.next.get());
             }
             let in_list = listed.is_some() || arena.free_count() == 0;
-            f(arena.free.get(), arena.dirty.get(), in_list);
+            f(arena, in_list);
         }
     }
 }

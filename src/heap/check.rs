@@ -399,9 +399,11 @@ mod invariants {
     impl Arenas {
         /// Asserts that each arena is in the list of its number of free granules.
         pub(crate) fn check_invariants(&self) {
-            self.for_each_arena(|free, dirty, in_list| {
+            self.for_each_arena(|arena, in_list| {
+                let (free, dirty) = (arena.free_bits(), arena.dirty.get());
                 assert_eq!(dirty & !free, 0, "a granule in use is called dirty: {dirty:#x}");
                 assert!(in_list, "an arena with {} free granules", free.count_ones());
+                arena.check_huge_pages();
             });
         }
     }

@@ -6,20 +6,17 @@
 use core::ptr::NonNull;
 
 use super::object_pool::ObjectPool;
-use crate::base::config::COUNTERS;
+use crate::base::config::{COUNTERS, HUGE_PAGE};
 use crate::os;
-
-/// A huge page, aligned to its size.
-const HUGE: usize = 2 << 20;
 
 /// A huge page is worth it for so many pools, of all whose counters are in it: memory for the rest of them
 /// stays until the system looks for some.
-const DENSE: usize = HUGE / COUNTERS * 7 / 8;
+const DENSE: usize = HUGE_PAGE / COUNTERS * 7 / 8;
 
 /// Asks for memory for the counters of some pools, which are in the order of addresses.
 pub(crate) fn want(pools: &[ObjectPool]) {
     // SAFETY: it lies in the reservation, and stays what it is.
-    for_each_dense(pools, |page| unsafe { os::prefer_huge_pages(page, HUGE) });
+    for_each_dense(pools, |page| unsafe { os::prefer_huge_pages(page, HUGE_PAGE) });
 }
 
 /// Sets the counters of some pools back, which are in the order of addresses: their memory goes back to the
@@ -32,17 +29,17 @@ pub(crate) fn give_back(pools: &[ObjectPool]) {
         unsafe { os::purge(run[0].counters(), run.len() * COUNTERS) };
     }
     // SAFETY: as in `want`.
-    for_each_dense(pools, |page| unsafe { os::prefer_small_pages(page, HUGE) });
+    for_each_dense(pools, |page| unsafe { os::prefer_small_pages(page, HUGE_PAGE) });
 }
 
 /// Calls `f` with each huge page that most of are counters of these pools.
 fn for_each_dense(pools: &[ObjectPool], f: impl Fn(NonNull<u8>)) {
-    let page = |pool: &ObjectPool| pool.counters().addr().get() / HUGE;
+    let page = |pool: &ObjectPool| pool.counters().addr().get() / HUGE_PAGE;
     for near in pools.chunk_by(|a, b| page(a) == page(b)) {
         if near.len() >= DENSE {
             let first = near[0].counters();
             // SAFETY: still in the reservation, which begins at the start of an arena.
-            f(unsafe { first.byte_sub(first.addr().get() % HUGE) });
+            f(unsafe { first.byte_sub(first.addr().get() % HUGE_PAGE) });
         }
     }
 }

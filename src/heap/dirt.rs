@@ -3,12 +3,12 @@
 //! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
 //! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
 //! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then free granules of the
-//! arenas that have been dirty for longest; a pool that becomes sparse when there are too many gives back
+//! arenas that have been dirty for longest, whole huge pages of them before pieces (`huge_pages.rs`); a pool that becomes sparse when there are too many gives back
 //! its own free pages.
 
 use super::allowance::Allowance;
 use super::arena::{Arena, Arenas};
-use super::pool::SPARSE;
+use super::pool::{PoolRef, SPARSE};
 use crate::base::bits::{find_run, low_bits};
 use crate::base::config::{GRANULE, GRANULES, PAGE};
 use crate::os;
@@ -21,6 +21,9 @@ const SPARSE_BYTES: usize = GRANULE - SPARSE as usize * PAGE;
 
 /// Dirty arenas that are looked at for a new pool.
 const LOOKED_AT: usize = 8;
+
+/// Dirty arenas that are searched for a huge page to give back.
+const SEARCHED: usize = 64;
 
 /// Given back at once, so that there are fewer and longer calls.
 const BATCH: usize = 512 << 10;
@@ -93,6 +96,23 @@ impl Dirt {
         }
     }
 
+    /// The arena with a whole huge page to give back that has been dirty for longest, and its granules.
+    fn whole_huge_page(&self) -> Option<(&'static Arena, u64)> {
+        let arenas = core::iter::successors(self.first, |arena| arena.dirty_next.get());
+        arenas.take(SEARCHED).find_map(|arena| Some((arena, arena.whole_huge_page()?)))
+    }
+
+    /// Gives free granules of an arena back, which follow each other. Returns the bytes that were dirty.
+    fn purge_run(&mut self, arena: &'static Arena, granules: u64) -> usize {
+        let start = arena.granule(granules.trailing_zeros() as usize).start();
+        // SAFETY: the granules are free: nobody uses their contents.
+        unsafe { os::purge(start, granules.count_ones() as usize * GRANULE) };
+        let dirty = arena.dirty.get();
+        self.set(arena, dirty & !granules);
+        arena.unused.set(arena.unused.get() & !granules);
+        (dirty & granules).count_ones() as usize * GRANULE
+    }
+
     /// Gives back up to `bytes` of one arena's dirty granules, the highest first: they are the last to be
     /// taken again. Returns the bytes given back.
     fn purge_arena(&mut self, arena: &'static Arena, bytes: usize) -> usize {
@@ -102,13 +122,11 @@ impl Dirt {
             let end = GRANULES - dirty.leading_zeros() as usize;
             let run = (dirty << (GRANULES - end)).leading_ones() as usize;
             let run = run.min((bytes - purged).div_ceil(GRANULE));
-            dirty &= !(low_bits(run) << (end - run));
-            let start = arena.granule(end - run).start();
-            // SAFETY: the granules are free: nobody uses their contents.
-            unsafe { os::purge(start, run * GRANULE) };
-            purged += run * GRANULE;
+            let granules = low_bits(run) << (end - run);
+            arena.tear_huge_pages(granules);
+            purged += self.purge_run(arena, granules);
+            dirty &= !granules;
         }
-        self.set(arena, dirty);
         purged
     }
 }
@@ -122,7 +140,7 @@ impl Arenas {
     pub(super) fn find_warm(&self, span: usize) -> Option<(&'static Arena, usize)> {
         let arenas = core::iter::successors(self.dirt.last, |arena| arena.dirty_prev.get());
         let runs = arenas.take(LOOKED_AT).filter_map(|arena| {
-            let first = find_run(arena.dirty.get(), span)?;
+            let first = find_run(arena.suits(arena.dirty.get(), span), span)?;
             Some((arena, first))
         });
         runs.min_by_key(|(arena, _)| arena.free_count())
@@ -142,9 +160,25 @@ impl Arenas {
         self.dirt.allowance.on_use(clean, dirty);
     }
 
+    /// Free granules of an arena were touched, by and by or at once as parts of a huge page.
+    pub(super) fn note_touched(&mut self, arena: &'static Arena, bits: u64) {
+        let clean = (bits & !arena.dirty.get()).count_ones() as usize;
+        self.dirt.set(arena, arena.dirty.get() | bits);
+        self.note_use(clean * GRANULE);
+    }
+
+    /// Whether that many bytes of free memory may be touched beside what is in use and surely touched.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.dirt.bytes() + bytes <= self.dirt.allowance.room(self.filled * GRANULE)
+    }
+
     /// Granules of an arena are free and dirty.
     pub(super) fn free_granules_of(&mut self, arena: &'static Arena, bits: u64) {
         self.dirt.set(arena, arena.dirty.get() | bits);
+        while let Some(page) = arena.take_torn_page(bits) {
+            let purged = self.dirt.purge_run(arena, page);
+            self.dirt.allowance.on_purge(purged);
+        }
         self.note_free(bits.count_ones() as usize * GRANULE);
     }
 
@@ -165,6 +199,8 @@ impl Arenas {
         while purged < bytes {
             if let Some(block) = self.dirt.huge[0] {
                 purged += self.purge_kept_huge(block);
+            } else if let Some((arena, page)) = self.dirt.whole_huge_page() {
+                purged += self.dirt.purge_run(arena, page);
             } else if let Some(arena) = self.dirt.first {
                 purged += self.dirt.purge_arena(arena, bytes - purged);
             } else {
@@ -194,7 +230,12 @@ impl Arenas {
     }
 
     /// Pages inside a pool were given back, unasked or by `trim`.
-    pub(super) fn note_holes(&mut self, bytes: usize, asked: bool) {
+    pub(super) fn note_holes(&mut self, pool: PoolRef, bytes: usize, asked: bool) {
+        if bytes > 0 {
+            // SAFETY: the arena of a pool has its metadata.
+            let arena = unsafe { Arena::of(pool.start().as_ptr() as usize) };
+            arena.tear_huge_pages(1 << pool.granule());
+        }
         self.dirt.holes += bytes;
         if !asked {
             self.dirt.allowance.on_purge(bytes);

@@ -34,7 +34,7 @@ pub(crate) fn alloc(size: usize, align: usize, zero: bool) -> Option<(NonNull<u8
         link_offset: 0,
         value_offset: 0,
     };
-    let fresh = arena::lock().take_pool(span, shape, ptr::null_mut())?;
+    let fresh = arena::lock().take_pool(span, shape, ptr::null_mut(), false)?;
     let place = fresh.held.pool().start();
     poison::on_new_pool(place, block_size);
     Some((place, fresh.zero))

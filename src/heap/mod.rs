@@ -22,6 +22,8 @@ mod global;
 #[cfg(not(loom))]
 mod huge;
 #[cfg(not(loom))]
+mod huge_pages;
+#[cfg(not(loom))]
 mod large;
 #[cfg(not(loom))]
 mod object_class;

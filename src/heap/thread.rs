@@ -386,10 +386,11 @@ impl ThreadHeap {
     fn acquire_fresh(&self, slot: usize) -> Option<()> {
         let (shape, span) = shape_of(slot);
         let owner = self.mark();
-        let fresh = arena::lock().take_pool(span, shape, owner)?;
+        let growing = self.is_growing(slot);
+        let fresh = arena::lock().take_pool(span, shape, owner, growing)?;
         let start = fresh.held.pool().start();
         poison::on_new_pool(start, span * GRANULE);
-        if fresh.zero && span == 1 && self.is_growing(slot) {
+        if fresh.zero && span == 1 && growing {
             // SAFETY: the pool's memory is committed.
             unsafe { os::populate(start, GRANULE) };
         }
@@ -553,7 +554,7 @@ pub(super) fn unhold_full(held: Held) -> bool {
 pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<Held> {
     let owner = if heap.is_dead() { RETIRED } else { heap.mark() };
     let held = if span <= arena::MAX_RUN {
-        arena::lock().take_pool(span, shape, owner)?.held
+        arena::lock().take_pool(span, shape, owner, false)?.held
     } else {
         arena::lock().take_huge_pool(span * GRANULE, shape, owner)?
     };

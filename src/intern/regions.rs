@@ -22,7 +22,7 @@
 use super::blocks::BlockBytes;
 use super::entry::Header;
 use super::store::{SHARDS, Store};
-use crate::base::config::PAGE;
+use crate::base::config::{HUGE_PAGE, PAGE};
 use crate::os;
 use core::ptr::{NonNull, null_mut};
 
@@ -41,8 +41,6 @@ pub(super) const SPANS: u8 = u8::MAX;
 pub(super) const PURGES: bool = os::LAZY && !cfg!(windows);
 /// log2 of the lengths that tables can have, at most.
 const LEVELS: usize = 32;
-/// What the tables of a level are aligned to.
-const HUGE_PAGE: usize = 2 << 20;
 /// The end of a page's list.
 pub(super) const NONE: u16 = u16::MAX;
 

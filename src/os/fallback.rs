@@ -35,6 +35,11 @@ pub(crate) unsafe fn commit(_start: NonNull<u8>, _len: usize) -> bool {
     true
 }
 
+/// There are none to ask for.
+pub(crate) fn gives_huge_pages() -> bool {
+    false
+}
+
 /// Nothing to say here.
 ///
 /// # Safety

@@ -33,7 +33,7 @@ pub(crate) mod fork;
 pub(crate) mod thread_end;
 
 pub(crate) use imp::{
-    populate, prefer_huge_pages, prefer_small_pages, purge, release, show, unmap,
+    gives_huge_pages, populate, prefer_huge_pages, prefer_small_pages, purge, release, show, unmap,
 };
 
 #[cfg(not(test))]

@@ -109,6 +109,36 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
     ok
 }
 
+/// Whether memory that [`prefer_huge_pages`] is said of is backed with huge pages.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn gives_huge_pages() -> bool {
+    // SAFETY: a question about this process.
+    if unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } == 1 {
+        return false;
+    }
+    // One of three words is chosen: "always [madvise] never".
+    const CHOICE: &core::ffi::CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
+    // SAFETY: the path is a string of C.
+    let file = unsafe { libc::open(CHOICE.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return false;
+    }
+    let mut text = [0u8; 64];
+    // SAFETY: the buffer has that many bytes.
+    let len = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
+    // SAFETY: just opened, and known to nobody else.
+    unsafe { libc::close(file) };
+    let text = &text[..usize::try_from(len).unwrap_or(0)];
+    let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+    has(b"[always]") || has(b"[madvise]")
+}
+
+/// Not known.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn gives_huge_pages() -> bool {
+    false
+}
+
 /// Says that large pages would serve committed memory better, where there are such.
 ///
 /// # Safety

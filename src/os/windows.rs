@@ -66,6 +66,11 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
     !place.is_null()
 }
 
+/// There are none to ask for.
+pub(crate) fn gives_huge_pages() -> bool {
+    false
+}
+
 /// Nothing to say here.
 ///
 /// # Safety
