@@ -143,7 +143,18 @@ impl ObjectRef {
     pub(crate) fn prefetch(self) {
         prefetch(self.0.as_ptr());
     }
+
+    /// Asks for what drops will soon want that began at this object: what an object holds is mostly older, and then
+    /// lies in front of it; but too near for its own line to arrive in time.
+    #[inline(always)]
+    pub(crate) fn prefetch_ahead(self) {
+        prefetch(self.0.as_ptr().wrapping_byte_sub(AHEAD));
+    }
 }
+
+/// How far in front of an object its drop will soon look, where values are built before what holds them: eight
+/// lines are what the drops take that meanwhile happen.
+const AHEAD: usize = 512;
 
 /// Asks for a line to be brought into the cache.
 #[inline(always)]

@@ -115,6 +115,7 @@ unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
         // SAFETY: no handle is left, strong or weak.
         unsafe { die::<T, false>(value) }
     } else if matches!(state, YOUNG | OLDER) && is_shallow() {
+        object.prefetch_ahead();
         // Nobody else knows it: without an age no run looks at it.
         if state == OLDER {
             death::forget_age(object);
