@@ -2,15 +2,16 @@
 //!
 //! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
 //! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
-//! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then free granules of the
-//! arenas that have been dirty for longest, whole huge pages of them before pieces (`huge_pages.rs`); a pool that becomes sparse when there are too many gives back
+//! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then whole huge pages, then
+//! granules in small pages, and pieces of huge pages only when there is much too much; of all these those of
+//! the arenas that have been dirty for longest. A pool that becomes sparse when there are too many gives back
 //! its own free pages.
 
 use super::allowance::Allowance;
 use super::arena::{Arena, Arenas};
 use super::pool::{PoolRef, SPARSE};
 use crate::base::bits::{find_run, low_bits};
-use crate::base::config::{GRANULE, GRANULES, PAGE};
+use crate::base::config::{GRANULE, GRANULES, HUGE_PAGE, PAGE};
 use crate::os;
 
 /// Huge blocks that are kept at most.
@@ -22,8 +23,12 @@ const SPARSE_BYTES: usize = GRANULE - SPARSE as usize * PAGE;
 /// Dirty arenas that are looked at for a new pool.
 const LOOKED_AT: usize = 8;
 
-/// Dirty arenas that are searched for a huge page to give back.
+/// Dirty arenas that are searched for what goes back before other dirt.
 const SEARCHED: usize = 64;
+
+/// Huge pages of which a part is in use stay whole when no more than this is to be given back: soon all of one
+/// may be free.
+const TORN: usize = HUGE_PAGE;
 
 /// Given back at once, so that there are fewer and longer calls.
 const BATCH: usize = 512 << 10;
@@ -96,10 +101,10 @@ impl Dirt {
         }
     }
 
-    /// The arena with a whole huge page to give back that has been dirty for longest, and its granules.
-    fn whole_huge_page(&self) -> Option<(&'static Arena, u64)> {
+    /// The arena that has been dirty for longest of those of which `wanted` are some granules, and these.
+    fn search(&self, wanted: impl Fn(&Arena) -> Option<u64>) -> Option<(&'static Arena, u64)> {
         let arenas = core::iter::successors(self.first, |arena| arena.dirty_next.get());
-        arenas.take(SEARCHED).find_map(|arena| Some((arena, arena.whole_huge_page()?)))
+        arenas.take(SEARCHED).find_map(|arena| Some((arena, wanted(arena)?)))
     }
 
     /// Gives free granules of an arena back, which follow each other. Returns the bytes that were dirty.
@@ -113,19 +118,17 @@ impl Dirt {
         (dirty & granules).count_ones() as usize * GRANULE
     }
 
-    /// Gives back up to `bytes` of one arena's dirty granules, the highest first: they are the last to be
-    /// taken again. Returns the bytes given back.
-    fn purge_arena(&mut self, arena: &'static Arena, bytes: usize) -> usize {
-        let mut dirty = arena.dirty.get();
+    /// Gives back up to `bytes` of some dirty granules of an arena, the highest first: they are the last to
+    /// be taken again. Returns the bytes given back.
+    fn purge_some(&mut self, arena: &'static Arena, mut granules: u64, bytes: usize) -> usize {
         let mut purged = 0;
-        while dirty != 0 && purged < bytes {
-            let end = GRANULES - dirty.leading_zeros() as usize;
-            let run = (dirty << (GRANULES - end)).leading_ones() as usize;
+        while granules != 0 && purged < bytes {
+            let end = GRANULES - granules.leading_zeros() as usize;
+            let run = (granules << (GRANULES - end)).leading_ones() as usize;
             let run = run.min((bytes - purged).div_ceil(GRANULE));
-            let granules = low_bits(run) << (end - run);
-            arena.tear_huge_pages(granules);
-            purged += self.purge_run(arena, granules);
-            dirty &= !granules;
+            let last = low_bits(run) << (end - run);
+            purged += self.purge_run(arena, last);
+            granules &= !last;
         }
         purged
     }
@@ -197,12 +200,17 @@ impl Arenas {
     fn purge(&mut self, bytes: usize) -> usize {
         let mut purged = 0;
         while purged < bytes {
+            let missing = bytes - purged;
             if let Some(block) = self.dirt.huge[0] {
                 purged += self.purge_kept_huge(block);
-            } else if let Some((arena, page)) = self.dirt.whole_huge_page() {
+            } else if let Some((arena, page)) = self.dirt.search(Arena::whole_huge_page) {
                 purged += self.dirt.purge_run(arena, page);
-            } else if let Some(arena) = self.dirt.first {
-                purged += self.dirt.purge_arena(arena, bytes - purged);
+            } else if let Some((arena, small)) = self.dirt.search(Arena::outside_huge_pages) {
+                purged += self.dirt.purge_some(arena, small, missing);
+            } else if let Some(arena) = self.dirt.first
+                && missing > TORN
+            {
+                arena.tear_huge_pages(arena.dirty.get());
             } else {
                 break;
             }

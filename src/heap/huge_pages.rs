@@ -66,6 +66,13 @@ impl Arena {
         whole.map(granules_of).find(|bits| self.dirty.get() & bits == *bits)
     }
 
+    /// The dirty granules that are not in huge pages.
+    pub(super) fn outside_huge_pages(&self) -> Option<u64> {
+        let huge = pages_of(u64::MAX).filter(|&page| self.is_huge(page)).map(granules_of);
+        let outside = huge.fold(self.dirty.get(), |dirty, page| dirty & !page);
+        (outside != 0).then_some(outside)
+    }
+
     /// A part of what may be huge pages goes back.
     pub(super) fn tear_huge_pages(&'static self, bits: u64) {
         for page in pages_of(bits).filter(|&page| self.is_huge(page)) {
