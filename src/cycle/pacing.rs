@@ -12,6 +12,8 @@ const YOUNG_MAX: usize = 40_000;
 pub(super) const MAX_COUNTDOWN: u64 = 2 * YOUNG_MAX as u64;
 /// After that many young runs one takes the middle generation along.
 const MIDDLE_EVERY: usize = 10;
+/// The same where older objects have lost handles since, at first: less if that finds much, more if it does not.
+const MIDDLE_SOON: usize = 2;
 /// Growth in percent of the old objects that makes the next run a full one: at first, and its bounds.
 const GROWTH: usize = 100;
 const GROWTH_MIN: usize = 50;
@@ -34,6 +36,8 @@ pub(super) struct Pacing {
     adaptive: bool,
     /// Young runs since the last one that took the middle generation.
     young_runs: usize,
+    /// Young runs until the middle generation is taken along, if older objects have lost handles.
+    middle_soon: usize,
     /// Middle runs since the last full one.
     middle_runs: usize,
     /// Objects that survived the last full run.
@@ -42,9 +46,11 @@ pub(super) struct Pacing {
     promoted: usize,
     /// Dirty objects that no walk has taken as seeds, at most.
     deferred: usize,
-    /// Whether one of the young objects lost a handle; the same for young and middle ones.
+    /// Whether one of the young objects lost a handle since it may last have become garbage by that; the same
+    /// for young and middle ones, and for those only that were older when they did.
     young_lost: bool,
     middle_lost: bool,
+    aged_lost: bool,
     /// Growth below this need not be looked at again: it was counted, and found small.
     counted: usize,
     /// Visits for each 64 new objects.
@@ -67,12 +73,14 @@ impl Pacing {
             threshold: PerGeneration { young: YOUNG, middle: MIDDLE_EVERY, old: GROWTH },
             adaptive: true,
             young_runs: 0,
+            middle_soon: MIDDLE_SOON,
             middle_runs: 0,
             old: 0,
             promoted: 0,
             deferred: 0,
             young_lost: false,
             middle_lost: false,
+            aged_lost: false,
             counted: 0,
             walk: WALK,
             parts_done: 0,
@@ -114,7 +122,7 @@ impl Pacing {
         }
         let generation = if self.is_full_due(census) {
             Generation::Old
-        } else if self.young_runs >= self.threshold.middle {
+        } else if self.is_middle_due() {
             Generation::Middle
         } else {
             Generation::Young
@@ -127,9 +135,16 @@ impl Pacing {
         Plan { generation, limit: usize::MAX, walk, grow }
     }
 
+    /// Whether it is time for the middle generation.
+    fn is_middle_due(&self) -> bool {
+        let soon = self.adaptive && self.aged_lost && self.young_runs >= self.middle_soon;
+        soon || self.young_runs >= self.threshold.middle
+    }
+
     /// So many young objects, and older ones, lost a handle since the last run.
     pub(super) fn note_lost(&mut self, young: usize, aged: usize) {
         self.young_lost |= young > 0;
+        self.aged_lost |= aged > 0;
         self.middle_lost |= young > 0 || aged > 0;
         self.deferred += aged;
     }
@@ -163,13 +178,21 @@ impl Pacing {
         self.deferred = self.deferred.saturating_sub(counts.seeds);
         if plan.limit == usize::MAX {
             self.young_lost = false;
-            self.middle_lost &= plan.generation == Generation::Young;
+            let left = plan.generation == Generation::Young;
+            (self.middle_lost, self.aged_lost) = (self.middle_lost && left, self.aged_lost && left);
         }
         self.parts_done = if plan.limit == 0 { self.parts_done + 1 } else { 0 };
         match plan.generation {
             Generation::Young if plan.limit == 0 => {}
             Generation::Young => self.young_runs += 1,
-            Generation::Middle => (self.young_runs, self.middle_runs) = (0, self.middle_runs + 1),
+            Generation::Middle => {
+                (self.young_runs, self.middle_runs) = (0, self.middle_runs + 1);
+                if !plan.grow {
+                    let taken = counts.promoted + counts.visited;
+                    let soon = adapt(self.middle_soon, counts.freed_old, taken, 1, MIDDLE_EVERY);
+                    self.middle_soon = soon;
+                }
+            }
             Generation::Old => {
                 (self.young_runs, self.middle_runs) = (0, 0);
                 (self.promoted, self.deferred, self.counted) = (0, 0, 0);
@@ -255,6 +278,28 @@ mod tests {
             assert_eq!(choice, expected, "round {round}");
             run(&mut pacing, choice, outcome(10_000, 10_000));
         }
+    }
+
+    #[test]
+    fn the_middle_is_taken_sooner_where_that_pays() {
+        let mut pacing = Pacing::new();
+        let mut young_runs = |lost, freed_old| {
+            for runs in 0.. {
+                pacing.note_lost(0, lost);
+                let plan = next(&mut pacing, not_asked);
+                if plan.generation == Generation::Middle {
+                    pacing
+                        .ran(plan, Counts { promoted: 100, freed_old, ..outcome(200, freed_old) });
+                    return runs;
+                }
+                pacing.ran(plan, outcome(100, 50));
+            }
+            unreachable!("the middle generation is not taken")
+        };
+        assert_eq!((young_runs(0, 0), young_runs(1, 90)), (10, 2));
+        assert_eq!([90, 0, 0, 0, 0, 0].map(|freed| young_runs(1, freed)), [1, 1, 2, 4, 8, 10]);
+        assert_eq!(young_runs(1, 90), 10);
+        assert_eq!((young_runs(1, 10), young_runs(1, 90)), (5, 5));
     }
 
     #[test]
