@@ -13,8 +13,8 @@ use crate::object::erased::prefetch;
 use crate::object::side::{Side, Word, word};
 use crate::object::trace::Tracer;
 
-/// Counters of that many pools are kept between runs over what is not young: half a MiB.
-const KEPT: usize = 64;
+/// Counters of that many pools are kept between runs over what is not young: two MiB at most.
+const KEPT: usize = 256;
 
 /// Edges whose places are fetched together, so that their cache misses overlap.
 const TOGETHER: usize = 32;
