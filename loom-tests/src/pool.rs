@@ -96,18 +96,30 @@ impl Model {
 
     /// Thread `me` frees `block`, which it owns; as the new holder it gives the pool up again.
     pub fn free(&self, me: usize, block: usize) {
-        // SAFETY: the thread owns the block; loom checks it.
-        self.data[block].with_mut(|data| unsafe { *data += 1 });
+        self.free_chain(me, &[block]);
+    }
+
+    /// Thread `me` frees blocks, all at once where it does not hold the pool.
+    pub fn free_chain(&self, me: usize, blocks: &[usize]) {
+        for &block in blocks {
+            // SAFETY: the thread owns the block; loom checks it.
+            self.data[block].with_mut(|data| unsafe { *data += 1 });
+        }
         if self.owner.load(Ordering::Relaxed) == me {
             self.with_held(|held| {
-                held.free.push(block);
-                held.used -= 1;
+                held.free.extend(blocks);
+                held.used -= blocks.len();
             });
             return;
         }
-        let pushed = self.word.push(block as u16, |head| {
+        for pair in blocks.windows(2) {
+            // SAFETY: as above.
+            self.next[pair[0]].with_mut(|next| unsafe { *next = Some(pair[1] as u16) });
+        }
+        let last = blocks[blocks.len() - 1];
+        let pushed = self.word.push(blocks[0] as u16, blocks.len() as u16, |head| {
             // SAFETY: the block is the thread's until the push; loom checks it.
-            self.next[block].with_mut(|next| unsafe { *next = head });
+            self.next[last].with_mut(|next| unsafe { *next = head });
         });
         if let Pushed::Claimed { listed } = pushed {
             if listed {

@@ -59,6 +59,25 @@ fn claimed_while_adopted() {
     }
 }
 
+/// A listed pool with two blocks out, which another thread frees at once, and an adopter that gives it up
+/// again.
+#[test]
+fn claimed_by_a_chain_while_adopted() {
+    for threshold in 1..=2 {
+        explore("a chain, one adopter", Some(3), move || {
+            let pool = Model::new(2, threshold);
+            pool.give_up(1);
+            let freeing = pool.clone();
+            let freer = thread::spawn(move || freeing.free_chain(2, &[0, 1]));
+            if pool.adopt(4) {
+                pool.give_up(4);
+            }
+            freer.join().unwrap();
+            pool.check_released();
+        });
+    }
+}
+
 /// A pool that is being listed is found, by the adopter that is there or by the next one.
 #[test]
 fn listed_is_found() {

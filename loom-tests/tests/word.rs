@@ -3,8 +3,8 @@
 //! Tried, each fails: push Relaxed (the taker reads the link unordered), take Relaxed (the same), unhold
 //! full Relaxed (the claimer writes the holder's fields unordered), unhold by a plain store instead of
 //! the CAS (a block is lost), a push that never claims (the pool never comes back), a push that does not
-//! count `need` down (the same), or the blocks up (the chain is longer than its count). Claim needs no
-//! order at all, nor does adopt: they have none.
+//! count `need` down (the same), or the blocks up (the chain is longer than its count), or a chain as one
+//! block in either. Claim needs no order at all, nor does adopt: they have none.
 #![cfg(loom)]
 
 use loom::thread;
@@ -26,6 +26,26 @@ fn full_pool_finds_a_new_holder() {
                 .collect();
             pool.give_up(1);
             pool.free(1, 2);
+            for freer in freers {
+                freer.join().unwrap();
+            }
+            pool.check_released();
+        });
+    }
+}
+
+/// The holder gives a full pool up while another frees two of its blocks at once, and a third one the last.
+#[test]
+fn chain_counts_each_of_its_blocks() {
+    for threshold in 1..=3 {
+        explore("full pool, a chain of two", Some(2), move || {
+            let pool = Model::new(3, threshold);
+            let (chain, single) = (pool.clone(), pool.clone());
+            let freers = [
+                thread::spawn(move || chain.free_chain(2, &[0, 1])),
+                thread::spawn(move || single.free(3, 2)),
+            ];
+            pool.give_up(1);
             for freer in freers {
                 freer.join().unwrap();
             }

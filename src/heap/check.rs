@@ -216,7 +216,7 @@ pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
 fn fits(pool: PoolRef, layout: Layout) -> bool {
     let block = pool.block_size();
     let size = layout.size();
-    size <= block && 4 * size > 3 * block && block.is_multiple_of(layout.align())
+    size <= block && 4 * size > 3 * block && block & (layout.align() - 1) == 0
         || class_of(layout) == Some(pool.slot())
 }
 
@@ -361,6 +361,12 @@ mod invariants {
                 }
             }
             for slot in 0..CLASSES {
+                let cache = &self.remote[slot];
+                assert_eq!(
+                    length(cache.list()),
+                    cache.len(slot),
+                    "the remote cache of slot {slot}"
+                );
                 let mut next = self.brimful(slot).get();
                 while let Some(held) = next {
                     next = held.next();

@@ -35,7 +35,7 @@ struct Heaps {
     made: Option<&'static ThreadHeap>,
 }
 
-// SAFETY: an unused heap belongs to whoever takes it from the list; of others only `left` is read.
+// SAFETY: an unused heap belongs to whoever takes it from the list; of others only `kept` is asked.
 unsafe impl Send for Heaps {}
 
 /// For threads that allocate after their end: one heap behind a lock.
@@ -101,7 +101,7 @@ impl ThreadHeap {
         heaps.unused = Some(self);
     }
 
-    /// Calls `f` with every heap that was ever made. Only `left` may be asked.
+    /// Calls `f` with every heap that was ever made. Only `kept` may be asked.
     pub(super) fn for_each(mut f: impl FnMut(&ThreadHeap)) {
         let heaps = HEAPS.lock();
         let mut next = heaps.made;
@@ -113,6 +113,7 @@ impl ThreadHeap {
 
     /// Gives up everything that a thread holds, at its end.
     fn give_up_all(&self) {
+        self.send_all_home();
         for slot in 0..SLOTS {
             self.hand_back(slot);
         }
@@ -256,6 +257,7 @@ impl ThreadHeap {
 
     /// Gives back what this thread holds and does not use: its share of `heap::trim`.
     pub(crate) fn trim(&self) -> usize {
+        self.send_all_home();
         let mut bytes = 0;
         for slot in 0..SLOTS {
             if slot < CLASSES {

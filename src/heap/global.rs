@@ -32,7 +32,7 @@ use crate::base::copy::copy_forward;
 /// # Cost
 /// An allocation or a free of a block of up to 8 KiB on the thread that made it is about ten
 /// instructions; blocks have no header, and sizes are rounded up by at most 12.5% above 64 bytes.
-/// A free on another thread is one compare-and-swap. Nothing is allocated before the first call.
+/// A free on another thread is about four times as long, and a compare-and-swap for up to 64 of them. Nothing is allocated before the first call.
 ///
 /// # Errors
 /// Without memory, allocation returns null (or `AllocError`); the heap stays usable.

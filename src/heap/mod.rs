@@ -37,6 +37,8 @@ mod pool;
 mod purge;
 pub(crate) mod registry;
 #[cfg(not(loom))]
+mod remote;
+#[cfg(not(loom))]
 mod reservation;
 #[cfg(not(loom))]
 mod size_class;
@@ -58,7 +60,8 @@ pub use stats::{ARENA_SIZE, ClassStats, Stats, allocated_blocks, stats};
 /// Gives back to the operating system what the heap does not use: free granules, empty pools of this
 /// thread and of no thread, and whole free pages inside their pools. Returns the bytes.
 ///
-/// Pools that other threads hold are left alone.
+/// Pools that other threads hold are left alone, and so is what such a thread freed and did not send home
+/// yet: at most 64 blocks of a size class, and 8 KiB.
 ///
 /// ```
 /// let numbers: Vec<Box<u64>> = (0..100_000).map(Box::new).collect();

@@ -26,6 +26,7 @@ use core::ptr::{self, NonNull};
 use super::block::BlockPtr;
 use super::registry::{Links, Listed};
 use super::reservation::{granule_of, record_of};
+use super::size_class::CLASSES;
 use super::thread::ThreadHeap;
 use super::word::{PoolWord, Taken};
 use crate::base::config::{ARENA, GRANULE, PAGE, RECORD};
@@ -201,6 +202,19 @@ impl PoolRef {
         usize::from(self.0.slot.load(Ordering::Relaxed))
     }
 
+    /// The slot of a raw pool: an index below [`CLASSES`], as the compiler knows from here on.
+    ///
+    /// # Safety
+    /// The pool is a raw one.
+    #[inline(always)]
+    pub(crate) unsafe fn raw_slot(self) -> usize {
+        let slot = self.slot();
+        debug_assert!(slot < CLASSES, "a raw pool of slot {slot}");
+        // SAFETY: raw pools are of the slots below `CLASSES`.
+        unsafe { core::hint::assert_unchecked(slot < CLASSES) };
+        slot
+    }
+
     #[inline(always)]
     pub(crate) fn block_size(self) -> usize {
         self.0.block_size.load(Ordering::Relaxed) as usize
@@ -259,15 +273,21 @@ impl PoolRef {
         unsafe { BlockPtr::new(place) }
     }
 
-    /// Frees a live block from a thread that does not hold the pool.
+    /// Frees live blocks from a thread that does not hold the pool.
     ///
     /// # Safety
-    /// The caller owns the live block at `block`, which is one of this raw pool's.
-    pub(crate) unsafe fn push_remote(self, block: BlockPtr) -> super::word::Pushed {
-        let unit = (block.addr() - self.start().as_ptr() as usize) / 8;
-        self.0.word.push(unit as u16, |head| {
+    /// The caller owns the `count` live blocks, which are linked from `first` to `last` and are this raw
+    /// pool's.
+    pub(crate) unsafe fn push_remote(
+        self,
+        first: BlockPtr,
+        last: BlockPtr,
+        count: usize,
+    ) -> super::word::Pushed {
+        let unit = (first.addr() - self.start().as_ptr() as usize) / 8;
+        self.0.word.push(unit as u16, count as u16, |head| {
             // SAFETY: until the push succeeds the block is the caller's.
-            unsafe { block.set_next(head.map(|unit| self.block_at(unit))) };
+            unsafe { last.set_next(head.map(|unit| self.block_at(unit))) };
         })
     }
 

@@ -161,7 +161,7 @@ pub fn stats() -> Stats {
     let here = ThreadHeap::current();
     let arenas = arena::lock();
     arenas.for_each_pool(|pool| stats.count_pool(pool, here));
-    ThreadHeap::for_each(|heap| stats.subtract_active_lists(heap, here));
+    ThreadHeap::for_each(|heap| stats.subtract_kept(heap, here));
     let huge = arenas.huge_totals();
     (stats.arenas, stats.arenas_highwater) = arenas.slot_counts();
     stats.huge.pools = huge.blocks;
@@ -175,11 +175,11 @@ pub fn stats() -> Stats {
 }
 
 impl Stats {
-    /// Blocks in a heap's active lists count as out with their pools; they are not in use.
-    fn subtract_active_lists(&mut self, heap: &ThreadHeap, here: &ThreadHeap) {
+    /// Blocks in a heap's active lists and remote caches count as out with their pools; they are not in use.
+    fn subtract_kept(&mut self, heap: &ThreadHeap, here: &ThreadHeap) {
         let elsewhere = !core::ptr::eq(heap, here);
         for slot in 0..LARGE_SLOT {
-            let left = heap.left(slot);
+            let left = heap.kept(slot);
             if left == 0 {
                 continue;
             }
@@ -293,8 +293,8 @@ mod tests {
             let mut stats = Stats::new();
             (stats.objects.in_use, stats.objects.bytes, stats.allocated) = (5, 80, 80);
             let heap = ThreadHeap::current();
-            assert!((LEAF_SLOTS..TRACED_SLOTS).any(|slot| heap.left(slot) > 0), "no list");
-            stats.subtract_active_lists(heap, heap);
+            assert!((LEAF_SLOTS..TRACED_SLOTS).any(|slot| heap.kept(slot) > 0), "no list");
+            stats.subtract_kept(heap, heap);
             assert_eq!((stats.objects.in_use, stats.objects.bytes, stats.allocated), (5, 80, 80));
             // SAFETY: the block was just allocated, and its word is 0.
             unsafe { ObjectHeap::free(object, false) };

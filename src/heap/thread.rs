@@ -8,7 +8,8 @@
 //! then those of counted leaf objects, then those of counted objects with edges. For each slot it
 //! keeps an active list of free blocks, handed out of its current pool, and the list of pools that it
 //! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
-//! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`).
+//! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
+//! heaps' pools that the thread frees are kept for a while too (`remote.rs`).
 //!
 //! # Orderings
 //! Relaxed: `left` has one writer, and statistics may read it late.
@@ -20,13 +21,13 @@ use core::ptr::{self, NonNull};
 use super::arena;
 use super::block::BlockPtr;
 use super::check;
-use super::ends::{RETIRED, abandon, with_last_resort};
+use super::ends::{RETIRED, with_last_resort};
 use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
+use super::remote::{RemoteCache, free_remote};
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::sweep::Sweep;
-use super::word::Pushed;
 use crate::base::config::GRANULE;
 use crate::os;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +68,8 @@ pub(crate) struct ThreadHeap {
     pub(super) brimful: [Cell<Option<Held>>; CLASSES],
     /// Per raw slot: when to look at held pools again.
     pub(super) sweeps: [Sweep; CLASSES],
+    /// Per raw slot: freed blocks of pools that other heaps hold.
+    pub(super) remote: [RemoteCache; CLASSES],
     /// Per slot: pools taken from arenas since one became empty.
     pub(super) grown: [Cell<u8>; SLOTS],
     /// Object pools that are full, and those of large objects.
@@ -108,6 +111,7 @@ impl ThreadHeap {
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
             brimful: [const { Cell::new(None) }; CLASSES],
             sweeps: [const { Sweep::new() }; CLASSES],
+            remote: [const { RemoteCache::new() }; CLASSES],
             grown: [const { Cell::new(0) }; SLOTS],
             full_objects: Cell::new(None),
             checked: Cell::new(false),
@@ -196,7 +200,7 @@ impl ThreadHeap {
     pub(crate) unsafe fn free(&self, pool: PoolRef, place: NonNull<u8>, layout: Layout) {
         if pool.owner() != self.id() {
             // SAFETY: the caller's.
-            return unsafe { free_remote(pool, place, layout) };
+            return unsafe { free_remote(self, pool, place, layout) };
         }
         poison::on_free(place, pool);
         // SAFETY: raw blocks have their link at the start and are 8-aligned.
@@ -216,12 +220,27 @@ impl ThreadHeap {
         self.event(held);
     }
 
+    /// The active list is empty: blocks at hand first, those of the current pool before those of others'.
     #[cold]
     #[inline(never)]
     fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
-        if let Some(block) = self.refill_warm(slot) {
+        if slot < TRACED_SLOTS
+            && let Some(current) = self.pools[slot].get()
+            && current.has_local()
+        {
+            if let Some(block) = self.refill_warm(slot, current) {
+                return Some(block);
+            }
+        } else if slot < CLASSES
+            && let Some(block) = self.remote[slot].take()
+        {
             return Some(block);
         }
+        self.alloc_cold(slot)
+    }
+
+    #[inline(never)]
+    fn alloc_cold(&self, slot: usize) -> Option<BlockPtr> {
         if self.is_own() {
             return self.refill(slot);
         }
@@ -232,10 +251,9 @@ impl ThreadHeap {
     }
 
     /// Hands out again what came home to the current pool, and takes its first block.
-    #[inline]
-    fn refill_warm(&self, slot: usize) -> Option<BlockPtr> {
-        let current = self.pools[slot].get()?;
-        if slot >= TRACED_SLOTS || !current.is_handing_out() || check::is_full() {
+    #[inline(never)]
+    fn refill_warm(&self, slot: usize, current: Held) -> Option<BlockPtr> {
+        if !current.is_handing_out() || check::is_full() {
             return None;
         }
         if current.is_hot() {
@@ -447,7 +465,7 @@ impl ThreadHeap {
     }
 
     /// Another thread's push made this heap the holder of a pool.
-    fn claimed(&self, held: Held) {
+    pub(super) fn claimed(&self, held: Held) {
         held.set_owner(self.mark());
         held.take_remote();
         self.keep(held);
@@ -462,8 +480,9 @@ impl ThreadHeap {
         }
     }
 
-    /// Returns all active lists of the allocator's slots.
+    /// Returns all active lists of the allocator's slots, and what is kept of other heaps' pools.
     pub(super) fn return_lists(&self) {
+        self.send_all_home();
         for slot in 0..CLASSES {
             self.hand_back(slot);
             if let Some(current) = self.pools[slot].get() {
@@ -487,6 +506,12 @@ impl ThreadHeap {
     /// Blocks in the active list of a slot; exact at rest.
     pub(super) fn left(&self, slot: usize) -> usize {
         self.left[slot].load(Ordering::Relaxed) as usize
+    }
+
+    /// Free blocks of a slot that their pools count as live; exact at rest.
+    pub(super) fn kept(&self, slot: usize) -> usize {
+        let remote = self.remote.get(slot).map_or(0, |cache| cache.len(slot));
+        self.left(slot) + remote
     }
 
     /// The current pool of a slot.
@@ -562,55 +587,4 @@ pub(super) fn new_large(heap: &ThreadHeap, shape: Shape, span: usize) -> Option<
         held.link_first(&heap.full_objects);
     }
     Some(held)
-}
-
-/// Frees a block of a pool that this thread's heap does not hold.
-///
-/// # Safety
-/// As [`ThreadHeap::free`]; a wrong pointer is noticed where it can be.
-#[cold]
-#[inline(never)]
-unsafe fn free_remote(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
-    check::raw_block(pool, place, layout);
-    poison::on_free(place, pool);
-    let mut heap = ThreadHeap::current();
-    if !heap.is_own() && !heap.is_dead() {
-        heap = ThreadHeap::create().unwrap_or(heap);
-    }
-    // SAFETY: the caller's.
-    unsafe { push_for(heap, pool, place) };
-}
-
-/// Frees a block on behalf of a heap: locally when it owns the pool, else through the pool word. A thread
-/// without a heap (it has ended, or there is no memory for one) gives up at once what it claims.
-///
-/// # Safety
-/// As [`ThreadHeap::free`]; `heap` is this thread's.
-unsafe fn push_for(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
-    // SAFETY: raw blocks have their link at the start and are 8-aligned.
-    let block = unsafe { BlockPtr::new(place) };
-    if heap.is_checked() {
-        check::on_free(pool, place);
-    }
-    if heap.holds(pool) {
-        // SAFETY: the heap owns the pool.
-        let held = unsafe { pool.assume_held() };
-        // SAFETY: the caller's block.
-        if unsafe { held.free(block) } {
-            heap.event(held);
-        }
-        return;
-    }
-    // SAFETY: the caller's block.
-    match unsafe { pool.push_remote(block) } {
-        Pushed::Away => {}
-        Pushed::Claimed { listed } => {
-            if listed {
-                REGISTRIES[pool.slot()].unlink_claimed(pool);
-            }
-            // SAFETY: claiming makes the caller the holder.
-            let held = unsafe { pool.assume_held() };
-            if heap.is_own() { heap.claimed(held) } else { abandon(held) }
-        }
-    }
 }

@@ -11,8 +11,8 @@
 //!
 //! | transition | by | word |
 //! |---|---|---|
-//! | push | who owns a live block and gives it up | head = block, count + 1; unless HELD also need − 1 |
-//! | claim | the same step when need was 1 | need = 0, HELD: the freer is the holder now |
+//! | push | who owns `n` live blocks and gives them up | head = the first, count + n; unless HELD also need − n |
+//! | claim | the same step when need was at most `n` | need = 0, HELD: the freer is the holder now |
 //! | take | the holder | (empty, HELD) |
 //! | unhold full | the holder, nothing free | (empty, HELD) → (empty, need, FULL); fails when blocks came |
 //! | unhold listed | the holder, some free, under the registry lock | the same to LISTED |
@@ -20,17 +20,18 @@
 //!
 //! The pool's header may be touched only by who owns a live block of it, before its push succeeds; by
 //! the holder; or through the registry under its lock. `need` is at least 1 outside of HELD and at
-//! most the number of live blocks, so the last free always finds need = 1 and claims: no pool is lost.
+//! most the number of live blocks, so the last push always finds a need of at most its blocks and claims:
+//! no pool is lost.
 //!
 //! # Orderings
-//! - push is Release: the take that finds the block must see its link and all writes of its last user.
+//! - push is Release: the take that finds the blocks must see their links and all writes of their last users.
 //! - take is Acquire, for the same pair.
 //! - unhold full is Release, and the claimer's take is the Acquire that pairs with it: the plain fields
 //!   are handed over through the word.
 //! - unhold listed is Relaxed: who gets a listed pool, by adopting it or by unlinking what it claimed,
 //!   goes through the registry lock.
 //! - claim and adopt are Relaxed: a take always follows. Claim's CAS is also a push, but nobody else
-//!   takes that block, so Release is not needed either.
+//!   takes those blocks, so Release is not needed either.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,22 +86,24 @@ impl PoolWord {
         self.0.store(EMPTY_HELD, Ordering::Relaxed);
     }
 
-    /// Gives up a live block. `link` stores in the block what follows it in the chain.
+    /// Gives up a chain of live blocks, `count` from `first` on. `link` stores in the last one what
+    /// follows it.
     ///
     /// Claims the pool for the caller when nobody holds it and enough blocks have come home.
     #[inline]
-    pub fn push(&self, block: u16, mut link: impl FnMut(Option<u16>)) -> Pushed {
-        debug_assert!(u64::from(block) != NONE, "block {block} is the mark for none");
+    pub fn push(&self, first: u16, count: u16, mut link: impl FnMut(Option<u16>)) -> Pushed {
+        debug_assert!(u64::from(first) != NONE, "block {first} is the mark for none");
+        let count = u64::from(count);
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             link(head(word));
-            let pushed = (word & !FIELD | u64::from(block)) + COUNT_ONE;
+            let pushed = (word & !FIELD | u64::from(first)) + count * COUNT_ONE;
             let (next, outcome) = if word & STATE == HELD {
                 (pushed, Pushed::Away)
-            } else if need(word) > 1 {
-                (pushed - NEED_ONE, Pushed::Away)
+            } else if need(word) > count {
+                (pushed - count * NEED_ONE, Pushed::Away)
             } else {
-                let claimed = (pushed - NEED_ONE) & !STATE | HELD;
+                let claimed = pushed & !(STATE | FIELD << 32) | HELD;
                 (claimed, Pushed::Claimed { listed: word & STATE == LISTED })
             };
             let order = if outcome == Pushed::Away { Ordering::Release } else { Ordering::Relaxed };

@@ -1,0 +1,350 @@
+//! Frees of blocks that belong to pools of other threads.
+//!
+//! A thread keeps such blocks for a while, in a *remote cache* for each class: it hands them out again when it
+//! has none of its own at hand (they are warm, and stay its pool's), and sends them home when the cache is
+//! full, all blocks of a pool with one step on its word. So a thread that frees what another allocates pays for
+//! the other's cache line once for many blocks, and between two threads that send blocks to and fro none
+//! goes home at all.
+//!
+//! Blocks of a pool that nobody holds are never kept: the first few frees make somebody its holder.
+//!
+//! What is kept is at most [`MAX_BLOCKS`] blocks and [`MAX_BYTES`] of a class, until the thread frees more of
+//! that class, allocates, trims, or ends. For its pool a kept block is live, so the pool cannot go back; for
+//! the statistics it is free.
+//!
+//! # Orderings
+//! Relaxed: `room` has one writer, and statistics may read it late.
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use super::block::BlockPtr;
+use super::check;
+use super::ends::abandon;
+use super::poison;
+use super::pool::PoolRef;
+use super::size_class::{CLASSES, SizeClass};
+use super::thread::{REGISTRIES, ThreadHeap};
+use super::word::Pushed;
+use crate::base::config::GRANULE;
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+/// Blocks that a cache keeps, at most.
+const MAX_BLOCKS: usize = 64;
+/// Bytes that a cache keeps, at most.
+const MAX_BYTES: usize = 8 << 10;
+
+/// Blocks of one class that a thread freed and that other heaps' pools count as live.
+#[derive(Debug)]
+pub(super) struct RemoteCache {
+    list: Cell<Option<BlockPtr>>,
+    /// 0 when the cache is closed, as those of the static heaps are for ever; else one more than the number
+    /// of blocks that there is room for. So one test finds both.
+    room: AtomicU32,
+}
+
+impl RemoteCache {
+    /// One that takes nothing.
+    pub(super) const fn new() -> RemoteCache {
+        RemoteCache { list: Cell::new(None), room: AtomicU32::new(0) }
+    }
+
+    /// Keeps a block if there is room.
+    #[inline(always)]
+    fn put(&self, block: BlockPtr) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        if room <= 1 {
+            return false;
+        }
+        // SAFETY: the block is free from here on, and the caller's.
+        unsafe { block.set_next(self.list.get()) };
+        self.list.set(Some(block));
+        self.room.store(room - 1, Ordering::Relaxed);
+        true
+    }
+
+    /// One of the blocks.
+    #[inline(always)]
+    pub(super) fn take(&self) -> Option<BlockPtr> {
+        let block = self.list.get()?;
+        // SAFETY: the block is in the list, hence free and this thread's.
+        self.list.set(unsafe { block.next() });
+        self.room.store(self.room.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// Blocks in the cache of a slot; exact at rest.
+    pub(super) fn len(&self, slot: usize) -> usize {
+        match self.room.load(Ordering::Relaxed) {
+            0 => 0,
+            room => (room_of(slot) - room) as usize,
+        }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn list(&self) -> Option<BlockPtr> {
+        self.list.get()
+    }
+}
+
+/// The room of an empty cache; 1, which is none, for classes of which one block is too much.
+fn room_of(slot: usize) -> u32 {
+    let blocks = MAX_BYTES / SizeClass::from_index(slot).size();
+    blocks.min(MAX_BLOCKS) as u32 + 1
+}
+
+const _: () = assert!(CLASSES * MAX_BYTES <= 1 << 20, "what a thread keeps");
+
+/// Frees a block of a pool that this thread's heap does not hold. A leaf as long as the cache has room:
+/// many blocks may be on their way from the other thread's cache at once, as far as the processor looks ahead.
+///
+/// # Safety
+/// As [`ThreadHeap::free`]; `heap` is this thread's. A wrong pointer is noticed where it can be.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn free_remote(
+    heap: &ThreadHeap,
+    pool: PoolRef,
+    place: NonNull<u8>,
+    layout: Layout,
+) {
+    check::raw_block(pool, place, layout);
+    poison::on_free(place, pool);
+    // SAFETY: raw blocks have their link at the start and are 8-aligned.
+    let block = unsafe { BlockPtr::new(place) };
+    // SAFETY: the pool was just found to be a raw one.
+    let slot = unsafe { pool.raw_slot() };
+    if !is_kept(pool) || !heap.remote[slot].put(block) {
+        // SAFETY: the caller's.
+        unsafe { free_unkept(heap, pool, block) };
+    }
+}
+
+/// Whether blocks of a pool that another heap holds are kept.
+#[inline(always)]
+fn is_kept(pool: PoolRef) -> bool {
+    !pool.owner().is_null() && !check::is_full()
+}
+
+/// What [`free_remote`] does where the cache does not take the block.
+///
+/// # Safety
+/// The block is a live one of the raw pool and the caller's; `heap` is this thread's.
+#[cold]
+#[inline(never)]
+unsafe fn free_unkept(mut heap: &ThreadHeap, pool: PoolRef, block: BlockPtr) {
+    if !heap.is_own() && !heap.is_dead() {
+        heap = ThreadHeap::create().unwrap_or(heap);
+    }
+    if heap.is_own() && is_kept(pool) {
+        heap.send_home(pool.slot());
+        if heap.remote[pool.slot()].put(block) {
+            return;
+        }
+    }
+    if heap.is_checked() {
+        check::on_free(pool, block.place());
+    }
+    // SAFETY: the caller's: a chain of one.
+    unsafe { free_chain(heap, pool, Chain { first: block, last: block, len: 1 }) };
+}
+
+/// Linked blocks of one pool.
+#[derive(Clone, Copy)]
+struct Chain {
+    first: BlockPtr,
+    last: BlockPtr,
+    len: usize,
+}
+
+/// Frees blocks on behalf of a heap: locally when it owns the pool, else through the pool word. A thread
+/// without a heap (it has ended, or there is no memory for one) gives up at once what it claims.
+///
+/// # Safety
+/// The blocks are live ones of the raw pool and the caller's; `heap` is this thread's.
+unsafe fn free_chain(heap: &ThreadHeap, pool: PoolRef, chain: Chain) {
+    if heap.holds(pool) {
+        // SAFETY: the caller's.
+        return unsafe { free_held(heap, pool, chain) };
+    }
+    // SAFETY: the caller's blocks.
+    match unsafe { pool.push_remote(chain.first, chain.last, chain.len) } {
+        Pushed::Away => {}
+        Pushed::Claimed { listed } => {
+            if listed {
+                REGISTRIES[pool.slot()].unlink_claimed(pool);
+            }
+            // SAFETY: claiming makes the caller the holder.
+            let held = unsafe { pool.assume_held() };
+            if heap.is_own() { heap.claimed(held) } else { abandon(held) }
+        }
+    }
+}
+
+/// Frees blocks of a pool that the heap came to hold after it began to keep them.
+///
+/// # Safety
+/// As [`free_chain`]; the heap owns the pool.
+#[cold]
+unsafe fn free_held(heap: &ThreadHeap, pool: PoolRef, chain: Chain) {
+    let mut next = Some(chain.first);
+    for _ in 0..chain.len {
+        let Some(block) = next else { return };
+        // SAFETY: the block is in the chain and was not freed yet.
+        next = unsafe { block.next() };
+        // SAFETY: the heap owns the pool: while blocks of it are live it does not give it up.
+        let held = unsafe { pool.assume_held() };
+        // SAFETY: the caller's block.
+        if unsafe { held.free(block) } {
+            heap.event(held);
+        }
+    }
+}
+
+impl ThreadHeap {
+    /// Frees the blocks in the cache of a slot, and opens it.
+    fn send_home(&self, slot: usize) {
+        let cache = &self.remote[slot];
+        let mut rest = cache.list.take();
+        cache.room.store(room_of(slot), Ordering::Relaxed);
+        while let Some(first) = rest {
+            // SAFETY: the list was this thread's alone, and all blocks in it are.
+            let (chain, others) = unsafe { split_off_pool(first) };
+            // SAFETY: blocks lie in arenas.
+            let pool = unsafe { PoolRef::of_any(first.addr()) };
+            // SAFETY: as above; for their pool the blocks are live.
+            unsafe { free_chain(self, pool, chain) };
+            rest = others;
+        }
+    }
+
+    /// Frees all blocks that this thread keeps of other heaps' pools.
+    pub(super) fn send_all_home(&self) {
+        for slot in 0..CLASSES {
+            if self.remote[slot].list.get().is_some() {
+                self.send_home(slot);
+            }
+        }
+    }
+}
+
+/// Splits a list into the blocks of its first one's pool, and the others.
+///
+/// # Safety
+/// The blocks are free, linked, and the caller's.
+unsafe fn split_off_pool(first: BlockPtr) -> (Chain, Option<BlockPtr>) {
+    let mut chain = Chain { first, last: first, len: 1 };
+    let (mut others, mut last_other) = (None, None::<BlockPtr>);
+    // SAFETY: the caller's.
+    let mut next = unsafe { first.next() };
+    while let Some(block) = next {
+        // SAFETY: the caller's.
+        next = unsafe { block.next() };
+        if block.addr() / GRANULE != first.addr() / GRANULE {
+            match last_other {
+                // SAFETY: the caller's.
+                Some(last) => unsafe { last.set_next(Some(block)) },
+                None => others = Some(block),
+            }
+            last_other = Some(block);
+            continue;
+        }
+        if last_other.is_some() {
+            // SAFETY: the caller's.
+            unsafe { chain.last.set_next(Some(block)) };
+        }
+        chain.last = block;
+        chain.len += 1;
+    }
+    if let Some(last) = last_other {
+        // SAFETY: the caller's.
+        unsafe { last.set_next(None) };
+    }
+    (chain, others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::alloc::GlobalAlloc;
+    use std::thread;
+
+    use crate::heap::PoolAlloc;
+
+    /// Blocks of which a cache keeps four, of a size that no other test has.
+    const LAYOUT: Layout = match Layout::from_size_align(2040, 8) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a layout"),
+    };
+
+    fn alloc() -> usize {
+        // SAFETY: the layout is not empty.
+        unsafe { PoolAlloc.alloc(LAYOUT) as usize }
+    }
+
+    fn free(addr: usize) {
+        // SAFETY: tests pass what `alloc` returned, once.
+        unsafe { PoolAlloc.dealloc(core::ptr::with_exposed_provenance_mut(addr), LAYOUT) };
+    }
+
+    fn kept() -> usize {
+        let slot = SizeClass::of_small(LAYOUT.size()).index();
+        ThreadHeap::current().remote[slot].len(slot)
+    }
+
+    fn pool_of(addr: usize) -> PoolRef {
+        // SAFETY: blocks lie in arenas.
+        unsafe { PoolRef::of_any(addr) }
+    }
+
+    /// So many blocks of each of two pools, in turn.
+    fn blocks_of_two_pools(each: usize) -> Vec<usize> {
+        let blocks: Vec<usize> = (0..128).map(|_| alloc()).collect();
+        let (first, last) = (blocks[0], blocks[127]);
+        let of = |block: usize| {
+            blocks.iter().copied().filter(move |&other| pool_of(other) == pool_of(block)).take(each)
+        };
+        assert!(pool_of(first) != pool_of(last), "one pool");
+        let chosen: Vec<usize> = of(first).zip(of(last)).flat_map(|(a, b)| [a, b]).collect();
+        blocks.into_iter().filter(|block| !chosen.contains(block)).for_each(free);
+        chosen
+    }
+
+    #[test]
+    fn blocks_are_kept_handed_out_again_and_sent_home() {
+        let blocks = blocks_of_two_pools(5);
+        let in_use = |index: usize| pool_of(blocks[index]).in_use();
+        let before = (in_use(0), in_use(1));
+        thread::scope(|scope| {
+            let freer = scope.spawn(|| {
+                blocks[..4].iter().copied().for_each(free);
+                assert_eq!(kept(), 4);
+                assert_eq!((in_use(0), in_use(1)), before, "kept blocks are live for their pools");
+                assert_eq!(alloc(), blocks[3], "the warmest one is handed out again");
+                free(blocks[3]);
+                assert_eq!(kept(), 4);
+                free(blocks[4]);
+                assert_eq!(kept(), 1, "the others went home");
+                assert_eq!((in_use(0), in_use(1)), (before.0 - 2, before.1 - 2));
+                blocks[5..7].iter().copied().for_each(free);
+                ThreadHeap::current().send_all_home();
+                assert_eq!(kept(), 0);
+                assert_eq!((in_use(0), in_use(1)), (before.0 - 4, before.1 - 3));
+                blocks[7..10].iter().copied().for_each(free);
+                assert_eq!(kept(), 3, "until the thread ends");
+            });
+            freer.join().unwrap();
+        });
+        assert_eq!((in_use(0), in_use(1)), (before.0 - 5, before.1 - 5));
+    }
+
+    #[test]
+    fn blocks_of_pools_that_nobody_holds_are_not_kept() {
+        let blocks = thread::spawn(|| blocks_of_two_pools(4)).join().unwrap();
+        blocks.into_iter().for_each(|block| {
+            free(block);
+            assert_eq!(kept(), 0);
+        });
+    }
+}
