@@ -201,7 +201,7 @@ impl ThreadHeap {
 #[inline(always)]
 pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     let addr = place.as_ptr() as usize;
-    let sound = (ADDRESSES > 0 || is_ours(addr))
+    let sound = (ADDRESSES != 0 || is_ours(addr))
         && pool.kind() == Kind::Raw
         && pool.block_index(addr - pool.start().as_ptr() as usize).is_some()
         && fits(pool, layout)

@@ -86,6 +86,9 @@ pub(crate) struct Pool {
     span: AtomicU8,
     /// Granules back to the first one of this pool.
     back: AtomicU8,
+    /// What others write begins a line of its own where pointers are short, too.
+    #[cfg(target_pointer_width = "32")]
+    _line: [u32; 4],
 
     word: PoolWord,
     links: Cell<Option<Links<PoolRef>>>,

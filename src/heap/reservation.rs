@@ -49,9 +49,19 @@ impl Bias {
     fn apply(&self, addr: usize, bytes: usize) -> usize {
         // SAFETY: written before there was such an address.
         let bias = self.0.with(|bias| unsafe { *bias });
-        // `addr / GRANULE * bytes`; as signed numbers, for which the compiler masks by a short constant.
-        let row = (addr.cast_signed() >> GRANULE.ilog2()) * bytes.cast_signed();
-        row.cast_unsigned().wrapping_add(bias)
+        Bias::row(addr, bytes).wrapping_add(bias)
+    }
+
+    /// `addr / GRANULE * bytes`.
+    #[inline(always)]
+    fn row(addr: usize, bytes: usize) -> usize {
+        if cfg!(target_pointer_width = "64") {
+            // No address has the sign bit here, and for signed numbers the compiler masks by a short constant.
+            let row = (addr.cast_signed() >> GRANULE.ilog2()) * bytes.cast_signed();
+            row.cast_unsigned()
+        } else {
+            addr / GRANULE * bytes
+        }
     }
 
     /// The `bytes` of each granule stand in a row, those of the granule at `start` at `first`.
@@ -59,7 +69,7 @@ impl Bias {
     /// # Safety
     /// Nobody has a pointer into the reservation yet, and the caller holds the arena lock.
     unsafe fn set(&self, start: usize, first: usize, bytes: usize) {
-        let bias = first.wrapping_sub(start / GRANULE * bytes);
+        let bias = first.wrapping_sub(Bias::row(start, bytes));
         // SAFETY: the caller's.
         self.0.with_mut(|place| unsafe { *place = bias });
     }

@@ -23,7 +23,7 @@ impl Random {
     }
 
     fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 32) as usize * n) >> 32
+        (((self.next() >> 32) * n as u64) >> 32) as usize
     }
 }
 

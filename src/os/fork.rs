@@ -31,7 +31,9 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub(crate) struct ForkLocks {
     order: u8,
+    #[cfg_attr(any(not(unix), miri), expect(dead_code, reason = "no forks there"))]
     begin: fn(),
+    #[cfg_attr(any(not(unix), miri), expect(dead_code, reason = "no forks there"))]
     end: fn(),
     known: AtomicBool,
     /// The next of those registered; under the lock of the list.
@@ -98,6 +100,7 @@ impl ForkLocks {
 }
 
 impl List {
+    #[cfg_attr(all(any(not(unix), miri), not(test)), expect(dead_code, reason = "no forks there"))]
     fn for_each(&self, f: impl Fn(&ForkLocks)) {
         let mut next = self.first;
         while let Some(locks) = next {

@@ -43,7 +43,6 @@ pub(crate) use tests::failing::{self, commit, map, remap, reserve};
 
 /// What came of a [`remap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(any(not(target_os = "linux"), miri), expect(dead_code, reason = "always refused there"))]
 pub(crate) enum Remapped {
     /// The pages are at the new place.
     Moved,
@@ -63,8 +62,6 @@ mod tests {
 
     use super::*;
     use crate::base::config::PAGE;
-    use crate::sync::atomic::{AtomicBool, Ordering};
-    use core::ptr::NonNull;
 
     #[test]
     fn purged_pages_read_as_zero() {
@@ -98,6 +95,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn pages_that_move_leave_no_hole() {
+        use crate::sync::atomic::{AtomicBool, Ordering};
+        use core::ptr::NonNull;
+
         const LEN: usize = 8 << 20;
         // What the kernel aligns to large pages still fits into a hole of `LEN`.
         const OTHER: usize = 5 << 20;
