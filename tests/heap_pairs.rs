@@ -51,7 +51,9 @@ fn every_size_with_every_alignment() {
 
 #[test]
 fn alignments_up_to_a_gibibyte() {
-    for align in (13..=30).map(|bit| 1 << bit) {
+    // The address space of 32 bits has no gibibyte left at such an address.
+    let largest = if cfg!(target_pointer_width = "32") { 28 } else { 30 };
+    for align in (13..=largest).map(|bit| 1 << bit) {
         for size in [1, 100, 4097, 65_536, 70_000, 3 << 20, 9 << 20] {
             let small = layout(size, align);
             let place = alloc_checked(small);

@@ -141,7 +141,7 @@ fn h15_statistics_are_exact_at_rest() {
     let before = heap::stats();
     let run = vec![1u8; 200_000];
     let huge = vec![1u8; 5_000_000];
-    let objects: Vec<Cc<[u64; 6]>> = Vec::with_capacity(70_000);
+    let objects: Vec<u64> = Vec::with_capacity(70_000);
     let after = heap::stats();
     assert_exact(&after);
     assert_eq!(after.runs.in_use, before.runs.in_use + 2);

@@ -45,19 +45,19 @@ pub(crate) const RESERVATION: usize = 1 << 30;
 #[cfg(any(not(any(unix, windows)), miri))]
 pub(crate) const RESERVATION: usize = 128 << 20;
 
-/// Addresses that programs can have: those outside of the reservation have records that read as zero, so
-/// that a pointer which is not ours is looked up like any other. 0 where that costs memory.
-#[cfg(all(target_arch = "x86_64", unix, not(miri), not(sanitized)))]
-pub(crate) const ADDRESSES: usize = 1 << 47;
-#[cfg(all(target_arch = "aarch64", unix, not(miri), not(sanitized)))]
-pub(crate) const ADDRESSES: usize = 1 << 48;
-#[cfg(not(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    unix,
-    not(miri),
-    not(sanitized)
-)))]
-pub(crate) const ADDRESSES: usize = 0;
+/// Granules of all the addresses that programs can have: those outside of the reservation have records
+/// that read as zero, so that a pointer which is not ours is looked up like any other. 0 where that costs
+/// memory.
+pub(crate) const ADDRESSES: usize = {
+    let bits = match () {
+        () if cfg!(any(not(unix), miri, sanitized)) => 0,
+        () if cfg!(target_arch = "x86_64") => 47,
+        () if cfg!(target_arch = "aarch64") => 48,
+        () if cfg!(target_pointer_width = "32") => 32,
+        () => 0,
+    };
+    ((1u64 << bits) / GRANULE as u64) as usize
+};
 
 /// The smallest reservation worth having.
 pub(crate) const MIN_RESERVATION: usize = 16 * ARENA;

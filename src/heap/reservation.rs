@@ -202,7 +202,7 @@ impl Slots {
             return self.count > 0;
         }
         let mut length = RESERVATION;
-        let mut front = ADDRESSES / GRANULE * RECORD;
+        let mut front = ADDRESSES * RECORD;
         while length >= MIN_RESERVATION {
             if let Some(reserved) = os::reserve(front + length, ARENA) {
                 let start = reserved.as_ptr().expose_provenance() + front;
@@ -273,7 +273,7 @@ impl Slots {
 /// Makes the records of all addresses readable: those of lower ones stand in front of the reservation,
 /// those of higher ones after the records of ours, where the other metadata and arenas come to lie.
 fn show_foreign_records(reserved: NonNull<u8>, front: usize, length: usize) {
-    let above = ADDRESSES.saturating_sub(reserved.as_ptr() as usize + front) / GRANULE * RECORD;
+    let above = ADDRESSES.saturating_sub((reserved.as_ptr() as usize + front) / GRANULE) * RECORD;
     let shown = align_up(above.max(meta_slots(length) * ARENA).min(length), PAGE);
     // SAFETY: the range lies within the reservation that was just made.
     unsafe { os::show(reserved, front + shown) };
