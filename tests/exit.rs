@@ -108,6 +108,10 @@ fn check(place: &str) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
+    if cfg!(windows) {
+        println!("no destructors of the main thread's thread-locals on Windows: nothing to see");
+        return ExitCode::SUCCESS;
+    }
     match std::env::args().nth(1).as_deref() {
         Some(place @ ("early" | "late")) => live_and_die(place == "early"),
         _ => {

@@ -9,7 +9,7 @@
 //! Relaxed, as in `pool.rs`: `left` has one writer, and heaps change hands under a lock.
 
 use core::cell::Cell;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use super::arena;
 use super::block::BlockPtr;
@@ -71,10 +71,17 @@ impl ThreadHeap {
     #[cold]
     pub(super) fn create() -> Option<&'static ThreadHeap> {
         FORK.register();
+        if let Some(heap) = os::thread_end::armed() {
+            // The thread ends, and its thread-locals are as at its start.
+            // SAFETY: armed with a heap, below; heaps are never unmapped.
+            let heap = unsafe { heap.cast::<ThreadHeap>().as_ref() };
+            heap.make_current();
+            return Some(heap);
+        }
         let heap = ThreadHeap::take_unused().or_else(ThreadHeap::map_new)?;
         heap.make_current();
         // Without a free key the thread's partly used pools stay with it.
-        let _ = os::thread_end::arm(end_of_thread);
+        let _ = os::thread_end::arm(end_of_thread, NonNull::from(heap).cast());
         Some(heap)
     }
 
@@ -207,12 +214,12 @@ pub(super) fn with_last_resort<R>(f: impl FnOnce(Option<&ThreadHeap>) -> R) -> R
 /// The end of a thread, after its last destructor.
 ///
 /// # Safety
-/// Called by `os::thread_end` alone, on the thread that ends.
-unsafe fn end_of_thread() {
-    let heap = ThreadHeap::current();
-    if !heap.is_own() {
-        return;
-    }
+/// Called by `os::thread_end` alone, on the thread that ends, with its heap.
+unsafe fn end_of_thread(heap: NonNull<()>) {
+    // SAFETY: armed with a heap; heaps are never unmapped.
+    let heap = unsafe { heap.cast::<ThreadHeap>().as_ref() };
+    // Its thread-locals may be as at its start.
+    heap.make_current();
     heap.objects.call_at_end();
     ThreadHeap::make_dead();
     heap.give_up_all();

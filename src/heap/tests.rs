@@ -7,6 +7,9 @@
 mod refused;
 
 use super::PoolAlloc;
+use super::object_pool::ObjectHeap;
+use super::thread::ThreadHeap;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use core::alloc::{GlobalAlloc, Layout};
 
 const HEAP: PoolAlloc = PoolAlloc;
@@ -159,6 +162,25 @@ fn ended_threads_leave_their_blocks_usable() {
             dealloc(place as *mut u8, layout);
         }
     }
+}
+
+/// As on macOS, whose threads lose their thread-locals before the last round of their keys.
+#[test]
+#[cfg(all(any(unix, windows), not(miri)))]
+fn a_thread_whose_thread_locals_are_reset_finds_its_heap_and_ends_it() {
+    static ENDED: AtomicBool = AtomicBool::new(false);
+    let thread = std::thread::spawn(|| {
+        alloc_box();
+        let heap = ThreadHeap::current().id();
+        ObjectHeap::current().at_end(|| ENDED.store(true, Ordering::Relaxed));
+        ThreadHeap::reset_current();
+        assert!(!ThreadHeap::current().is_own());
+        alloc_box();
+        assert_eq!(ThreadHeap::current().id(), heap);
+        ThreadHeap::reset_current();
+    });
+    thread.join().unwrap();
+    assert!(ENDED.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -132,6 +132,12 @@ impl ThreadHeap {
         CURRENT.with(|current| current.set(self));
     }
 
+    /// What some systems do to thread-locals before the end of the thread.
+    #[cfg(test)]
+    pub(super) fn reset_current() {
+        EMPTY.0.make_current();
+    }
+
     /// The thread has ended: from here on its heap is the static one.
     pub(super) fn make_dead() {
         DEAD.0.make_current();
