@@ -126,8 +126,8 @@ pub(super) struct ObjectFields {
     sparse: Cell<bool>,
 }
 
-const _: () = assert!(size_of::<Pool>() == RECORD);
-const _: () = assert!(core::mem::offset_of!(Pool, word) == 64, "owner and others: two lines");
+// The owner and the others: two lines.
+const _: () = assert!(size_of::<Pool>() == RECORD && core::mem::offset_of!(Pool, word) == 64);
 
 /// The record of a granule; arenas are never unmapped, so records live for ever.
 #[derive(Debug, Clone, Copy)]
