@@ -60,6 +60,7 @@ fn alloc(layout: Layout) -> Option<NonNull<u8>> {
     alloc_other(layout)
 }
 
+#[cold]
 #[inline(never)]
 fn alloc_other(layout: Layout) -> Option<NonNull<u8>> {
     match SizeClass::of_layout(layout.size(), layout.align()) {

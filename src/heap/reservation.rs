@@ -101,7 +101,8 @@ pub(crate) fn record_of(addr: usize) -> usize {
 /// The granule whose record stands at `record`.
 #[inline(always)]
 pub(crate) fn granule_of(record: usize) -> NonNull<u8> {
-    place(start() + (record - start()) * (GRANULE / RECORD))
+    let start = start();
+    place(start + (record - start) * (GRANULE / RECORD))
 }
 
 /// Where the side metadata of the granule that `addr` is in begin.
