@@ -205,7 +205,7 @@ fn slots(log2: u32) -> Box<Slots> {
 }
 
 fn keyed_home(key: u64) -> u64 {
-    !key
+    !own(key)
 }
 
 impl Space for Model {
@@ -260,7 +260,7 @@ fn same(_key: u64) -> u64 {
 }
 
 fn own(key: u64) -> u64 {
-    key
+    u64::from((key as u32).reverse_bits())
 }
 
 /// A reader of one key, while another thread lets that key die, uses the block for a second key,

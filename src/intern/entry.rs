@@ -111,7 +111,6 @@ impl Count {
     }
 
     /// Takes a count, unless the entry is dead.
-    #[inline(always)]
     pub fn try_increment(&self) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -120,12 +119,29 @@ impl Count {
             {
                 return taken;
             }
-            let more = seen + 1;
-            match self.0.compare_exchange_weak(seen, more, Ordering::Acquire, Ordering::Relaxed) {
+            match self.increment_from(seen) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// As [`try_increment`](Self::try_increment), where nothing is special; false as well if something is.
+    #[inline(always)]
+    pub fn try_increment_plain(&self) -> bool {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while is_plain(seen) {
+            match self.increment_from(seen) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn increment_from(&self, seen: u32) -> Result<u32, u32> {
+        self.0.compare_exchange_weak(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)
     }
 
     /// Takes a count where there is nothing to count; `None` where there is.

@@ -203,7 +203,16 @@ impl<T: ?Sized + Internable> Interned<T> {
     /// ```
     #[inline]
     pub fn try_intern(value: impl Intern<T>) -> Result<Self, OutOfMemory> {
-        let interner = T::global().or_else(T::global_or_map).ok_or(OutOfMemory)?;
+        let Some(interner) = T::global() else { return Self::intern_first(value) };
+        // SAFETY: the interner is that of `T`.
+        unsafe { Self::make(value, interner, false) }
+    }
+
+    /// As [`try_intern`](Self::try_intern), when there is no interner of `T` yet.
+    #[cold]
+    #[inline(never)]
+    fn intern_first(value: impl Intern<T>) -> Result<Self, OutOfMemory> {
+        let interner = T::global_or_map().ok_or(OutOfMemory)?;
         // SAFETY: the interner is that of `T`.
         unsafe { Self::make(value, interner, false) }
     }
@@ -297,7 +306,8 @@ impl<T: Eq + Hash + Send + Sync + 'static> Interned<T> {
     /// The canonical handle of a value.
     ///
     /// If an equal value is interned already, `value` is dropped. A hit takes no lock. `Hash` and
-    /// `Eq` are called without a lock; `Eq` more than once if other threads insert meanwhile.
+    /// `Eq` are called without a lock; `Eq` more than once if hashes are alike or other threads insert
+    /// meanwhile.
     ///
     /// # Panics
     /// If `Hash` or `Eq` panics: nothing is interned then. If memory is refused,

@@ -299,8 +299,14 @@ pub(super) trait Plain {
     /// The hash in a keyed table.
     fn keyed_hash(&self, key: &RandomState) -> u64;
 
-    /// Whether an entry with these bytes is of equal contents; of the same type.
-    fn is(&self, bytes: &[u8]) -> bool;
+    /// Whether they are so few that their hash and a comparison call no function.
+    fn are_few(&self) -> bool;
+
+    /// Whether an entry is of equal contents.
+    ///
+    /// # Safety
+    /// As for [`elements`]; the entry holds contents of this type.
+    unsafe fn is(&self, entry: EntryPtr) -> bool;
 }
 
 impl Plain for [u8] {
@@ -319,9 +325,31 @@ impl Plain for [u8] {
     }
 
     #[inline(always)]
-    fn is(&self, bytes: &[u8]) -> bool {
-        same(self, bytes)
+    fn are_few(&self) -> bool {
+        self.len() <= 16
     }
+
+    #[inline(always)]
+    unsafe fn is(&self, entry: EntryPtr) -> bool {
+        if !is_inline::<u8>(self.len()) {
+            // SAFETY: as the caller's.
+            return self == unsafe { bytes(entry) };
+        }
+        // SAFETY: entries stay mapped.
+        let header = unsafe { entry.0.as_ref() };
+        // SAFETY: the caller's count or lock.
+        let len = unsafe { header.length() } as usize;
+        // SAFETY: what has a length of inline contents is inline.
+        len == self.len() && same(self, unsafe { inline_bytes(entry, len) })
+    }
+}
+
+/// # Safety
+/// As for [`elements`], and so many bytes follow the header.
+#[inline(always)]
+unsafe fn inline_bytes<'a>(entry: EntryPtr, len: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise; they were written before the entry came to life.
+    unsafe { core::slice::from_raw_parts(entry.body().as_ptr(), len) }
 }
 
 /// By components: `a/b` and `a//b` are equal paths.
@@ -338,7 +366,14 @@ impl Plain for Path {
         key.hash_one(self)
     }
 
-    fn is(&self, bytes: &[u8]) -> bool {
+    #[inline(always)]
+    fn are_few(&self) -> bool {
+        false
+    }
+
+    unsafe fn is(&self, entry: EntryPtr) -> bool {
+        // SAFETY: as the caller's.
+        let bytes = unsafe { bytes(entry) };
         // SAFETY: the bytes are those of a path.
         self.bytes() == bytes || *self == *unsafe { path(bytes) }
     }
@@ -352,7 +387,7 @@ unsafe fn path(bytes: &[u8]) -> &Path {
     Path::new(unsafe { OsStr::from_encoded_bytes_unchecked(bytes) })
 }
 
-/// Whether two runs of bytes are the same; up to 16 without a call.
+/// Whether two runs of bytes are the same; up to 32 without a call.
 #[inline(always)]
 fn same(a: &[u8], b: &[u8]) -> bool {
     /// By the first and the last `N` bytes, which overlap or meet.
@@ -363,6 +398,9 @@ fn same(a: &[u8], b: &[u8]) -> bool {
         && match a.len() {
             8..=16 => ends::<8>(a, b),
             4..=7 => ends::<4>(a, b),
+            17..=32 => ends::<16>(a, b),
+            1..=3 => ends::<1>(a, b) && a[a.len() / 2] == b[a.len() / 2],
+            0 => true,
             _ => a == b,
         }
 }

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! slot   | tag 16 | address, but for its three low bits 45 | distance from home 3 |
-//! table  | address of the slots, a multiple of 64 | keyed 1 | log2 of the length 5 |
+//! table  | address of the slots, a multiple of 64 | keyed 1 | shift 5 |
 //! ```
+//!
+//! The shift, 32 less log2 of the length, leaves the slot's number of the lower half of a place: one
+//! instruction, which a look-up waits for.
 
 /// A slot without an entry.
 pub(super) const EMPTY: u64 = 0;
@@ -38,13 +41,14 @@ pub struct Table(usize);
 impl Table {
     /// What the base of a table is a multiple of.
     pub const ALIGN: usize = 64;
-    const LOG2: usize = 31;
+    const SHIFT: u32 = 31;
     const KEYED: usize = 32;
 
     /// The table of `1 << log2` slots at `base`.
     pub fn new(base: usize, log2: u32, keyed: bool) -> Self {
-        debug_assert!(base.is_multiple_of(Self::ALIGN) && log2 < 32, "{base:#x} {log2}");
-        Self(base | log2 as usize | if keyed { Self::KEYED } else { 0 })
+        debug_assert!(base.is_multiple_of(Self::ALIGN), "{base:#x}");
+        debug_assert!(log2 > 0 && log2 < u32::BITS, "{log2}");
+        Self(base | (u32::BITS - log2) as usize | if keyed { Self::KEYED } else { 0 })
     }
 
     /// As [`word`](Self::word) gave it.
@@ -67,13 +71,30 @@ impl Table {
     /// log2 of its length.
     #[inline(always)]
     pub fn log2(self) -> u32 {
-        (self.0 & Self::LOG2) as u32
+        u32::BITS - self.shift()
+    }
+
+    #[inline(always)]
+    fn shift(self) -> u32 {
+        self.0 as u32 & Self::SHIFT
+    }
+
+    /// The home slot of a place: below the length.
+    #[inline(always)]
+    pub(super) fn home(self, place: u64) -> usize {
+        (place as u32 >> self.shift()) as usize
+    }
+
+    /// What masks the number of a slot: the length less one.
+    #[inline(always)]
+    pub(super) fn mask(self) -> usize {
+        (u32::MAX >> self.shift()) as usize
     }
 
     /// How many slots it has.
     #[inline(always)]
     pub fn length(self) -> usize {
-        1 << self.log2()
+        self.mask() + 1
     }
 
     /// Whether home slots come from the keyed hash.

@@ -13,8 +13,8 @@ use super::hash::Seed;
 use super::lifetime::Lifetime;
 use super::regions::{self, Regions};
 use super::release;
-use super::slice::{self, DeadBytes, NewBytes, Plain};
-use super::table::{self, Entry, MIN_LOG2, Refused, Shard, Space, Table, View};
+use super::slice::{DeadBytes, NewBytes, Plain};
+use super::table::{self, Entry, MIN_LOG2, Missed, Refused, Shard, Space, Table, View};
 use super::value::{EntryPtr, New};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
@@ -400,9 +400,21 @@ impl Store {
             hash,
             || self.keyed(sought),
             // SAFETY: compared while a count is held.
-            |entry| sought.is(unsafe { slice::bytes(entry_ptr(entry)) }),
+            |entry| unsafe { sought.is(entry_ptr(entry)) },
         );
         found.map(entry_ptr)
+    }
+
+    /// The first step of [`look_up_plain`](Self::look_up_plain), which calls nothing for few bytes.
+    #[inline(always)]
+    pub(super) fn look_up_plain_first<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        hash: u64,
+    ) -> Result<EntryPtr, Missed<'_, Self>> {
+        // SAFETY: compared while a count is held.
+        let matches = |entry| unsafe { sought.is(entry_ptr(entry)) };
+        table::look_up_first(self, hash, matches).map(entry_ptr)
     }
 
     /// Looks contents up under the lock.
@@ -447,7 +459,7 @@ impl Store {
     /// Compares the contents of an entry in the table. The shard's lock is held.
     fn is<P: Plain + ?Sized>(&self, entry: Entry, sought: &P) -> bool {
         // SAFETY: the entry is in the table of a shard whose lock is held.
-        sought.is(unsafe { slice::bytes(entry_ptr(entry)) })
+        unsafe { sought.is(entry_ptr(entry)) }
     }
 
     #[cold]

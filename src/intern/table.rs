@@ -214,10 +214,12 @@ fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
 
 /// The entries of one tag, from a home slot on to the first empty one.
 ///
-/// The tag's bits are not those that choose slot (low) or shard (high).
+/// The tag's bits are not those that choose slot (the lower half) or shard (the highest).
 struct Probe<'a> {
     slots: &'a [AtomicU64],
-    home: usize,
+    mask: usize,
+    /// The slot to look at; below their number.
+    at: usize,
     tag: u64,
     steps: usize,
 }
@@ -227,19 +229,27 @@ impl<'a> Probe<'a> {
     fn new<S: Space>(space: &'a S, table: Table, place: u64) -> Self {
         let slots = space.slots(table);
         debug_assert_eq!(slots.len(), table.length());
-        Self { slots, home: place as usize, tag: tag_of(place), steps: 0 }
+        Self { slots, mask: table.mask(), at: table.home(place), tag: tag_of(place), steps: 0 }
+    }
+
+    /// The entry in the home slot, if it has the tag.
+    #[inline(always)]
+    fn at_home(&self, order: Ordering) -> Option<Entry> {
+        // SAFETY: a home is below the length.
+        let below = unsafe { self.slots.get_unchecked(self.at) }.load(order) ^ self.tag;
+        (below <= BELOW_TAG).then_some(Entry(below & ADDRESS))
     }
 
     /// The next entry. Whatever other threads store, the end comes after as many slots as there are.
     #[inline(always)]
     fn next(&mut self, order: Ordering) -> Option<Entry> {
-        while self.steps < self.slots.len() {
-            let at = self.home.wrapping_add(self.steps) & (self.slots.len() - 1);
-            // SAFETY: `at` is masked by the length, a power of two, less one.
-            let slot = unsafe { self.slots.get_unchecked(at) }.load(order);
+        while self.steps <= self.mask {
+            // SAFETY: a home is below the length; later ones are masked by it, a power of two, less one.
+            let slot = unsafe { self.slots.get_unchecked(self.at) }.load(order);
             if slot == EMPTY {
                 break;
             }
+            self.at = (self.at + 1) & self.mask;
             self.steps += 1;
             let below = slot ^ self.tag;
             if below <= BELOW_TAG {
@@ -248,6 +258,49 @@ impl<'a> Probe<'a> {
         }
         None
     }
+}
+
+/// What came of a first look, if not an entry.
+#[derive(Debug)]
+pub enum Missed<'a, S: Space> {
+    /// There is none of the tag.
+    Absent,
+    /// Something rare; [`look_up_again`] tells. With a count that was taken in vain.
+    Unclear(Option<Counted<'a, S>>),
+}
+
+/// Looks for an entry without a lock, and takes a count of it, if it is the first of the tag and there is
+/// nothing special about it: of 32,768 entries that are met on the way, one has the tag by chance.
+///
+/// What is rare is left to the caller, whose last call it can be: so a hit saves few registers.
+///
+/// # Errors
+/// If it was not found, which says little: see the protocol.
+#[inline(always)]
+pub fn look_up_first<S: Space>(
+    space: &S,
+    hash: u64,
+    matches: impl Fn(Entry) -> bool,
+) -> Result<Entry, Missed<'_, S>> {
+    let table = space.view(hash).acquire();
+    if table.is_keyed() {
+        return Err(Missed::Unclear(None));
+    }
+    let mut probe = Probe::new(space, table, hash);
+    let home = probe.at_home(Ordering::Acquire);
+    let first = home.or_else(|| probe.next(Ordering::Acquire)).ok_or(Missed::Absent)?;
+    if space.is_immortal(first) {
+        return if matches(first) { Ok(first) } else { Err(Missed::Unclear(None)) };
+    }
+    if !space.header(first).count.try_increment_plain() {
+        return Err(Missed::Unclear(None));
+    }
+    let counted = Counted { space, entry: first };
+    if !matches(first) {
+        return Err(Missed::Unclear(Some(counted)));
+    }
+    core::mem::forget(counted);
+    Ok(first)
 }
 
 /// Looks for an entry without a lock, and takes a count of it. `None` says little: see the protocol.
@@ -260,20 +313,26 @@ pub fn look_up<S: Space>(
     keyed: impl FnOnce() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
-    let table = space.view(hash).acquire();
-    let mut probe = Probe::new(space, table, place_of_sought(table, hash, keyed));
-    // Of 32,768 entries that are met on the way, one has the tag by chance.
-    let first = probe.next(Ordering::Acquire)?;
-    if take(space, first, &matches) { Some(first) } else { look_on(space, probe, matches) }
+    match look_up_first(space, hash, &matches) {
+        Ok(found) => Some(found),
+        Err(Missed::Absent) => None,
+        Err(Missed::Unclear(counted)) => {
+            drop(counted);
+            look_up_again(space, hash, keyed, matches)
+        }
+    }
 }
 
-/// As [`look_up`], behind the first entry of the tag.
+/// As [`look_up`], after a first look that left it unclear and whose count was given back.
 #[cold]
-fn look_on<S: Space>(
+pub fn look_up_again<S: Space>(
     space: &S,
-    mut probe: Probe<'_>,
+    hash: u64,
+    keyed: impl FnOnce() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
+    let table = space.view(hash).acquire();
+    let mut probe = Probe::new(space, table, place_of_sought(table, hash, keyed));
     while let Some(entry) = probe.next(Ordering::Acquire) {
         if take(space, entry, &matches) {
             return Some(entry);
@@ -284,7 +343,6 @@ fn look_on<S: Space>(
 
 /// Takes a count of an entry if it lives and matches: counts first, then compares. There is nothing to
 /// count of an immortal one: it was filled before its slot was, and never again.
-#[inline(always)]
 fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> bool {
     if space.is_immortal(entry) {
         return matches(entry);
@@ -302,7 +360,8 @@ fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> b
 }
 
 /// A count that is given back when dropped.
-struct Counted<'a, S: Space> {
+#[derive(Debug)]
+pub struct Counted<'a, S: Space> {
     space: &'a S,
     entry: Entry,
 }
@@ -502,8 +561,8 @@ fn put<S: Space>(space: &S, table: Table, entry: Entry) {
     let place = place_of(space, table, entry);
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let mut distance = 0;
-    while slots[(place as usize).wrapping_add(distance) & mask].load(Ordering::Relaxed) != EMPTY {
+    let (home, mut distance) = (table.home(place), 0);
+    while slots[(home + distance) & mask].load(Ordering::Relaxed) != EMPTY {
         distance += 1;
     }
     put_at(space, table, place, distance, entry);
@@ -512,7 +571,7 @@ fn put<S: Space>(space: &S, table: Table, entry: Entry) {
 /// Stores an entry in an empty slot so far from its home. The lock is held.
 fn put_at<S: Space>(space: &S, table: Table, place: u64, distance: usize, entry: Entry) {
     let slots = space.slots(table);
-    let slot = &slots[(place as usize).wrapping_add(distance) & (slots.len() - 1)];
+    let slot = &slots[(table.home(place) + distance) & (slots.len() - 1)];
     debug_assert_eq!(slot.load(Ordering::Relaxed), EMPTY, "{place:x} {distance} is taken");
     slot.store(at_distance(entry.0 | tag_of(place), distance), Ordering::Release);
 }
@@ -555,8 +614,7 @@ pub fn bury<S: Space>(space: &S, entry: Entry, free: impl FnOnce(&mut S::Blocks)
 #[inline(always)]
 fn prefetch_home<S: Space>(space: &S, hash: u64) {
     let table = space.view(hash).acquire();
-    let slots = space.slots(table);
-    prefetch(&raw const slots[hash as usize & (slots.len() - 1)]);
+    prefetch(&raw const space.slots(table)[table.home(hash)]);
 }
 
 #[inline(always)]
@@ -643,7 +701,7 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 fn take_out<S: Space>(space: &S, table: Table, entry: Entry) -> bool {
     let slots = space.slots(table);
     let mask = slots.len() - 1;
-    let mut gap = place_of(space, table, entry) as usize & mask;
+    let mut gap = table.home(place_of(space, table, entry));
     while slots[gap].load(Ordering::Relaxed) & ADDRESS != entry.0 {
         debug_assert_ne!(
             slots[gap].load(Ordering::Relaxed),
@@ -677,7 +735,7 @@ fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize
     if distance < DISTANCE {
         return distance as usize;
     }
-    let home = place_of(space, table, Entry(slot & ADDRESS)) as usize;
+    let home = table.home(place_of(space, table, Entry(slot & ADDRESS)));
     at.wrapping_sub(home) & (table.length() - 1)
 }
 
@@ -702,7 +760,7 @@ pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
         }
         let place = place_of(space, table, Entry(slot & ADDRESS));
         assert_eq!(slot & !BELOW_TAG, tag_of(place), "the tag in slot {at}");
-        let home = place as usize & (slots.len() - 1);
+        let home = table.home(place);
         let distance = at.wrapping_sub(home) & (slots.len() - 1);
         assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
         for step in 0..distance {
