@@ -58,7 +58,7 @@ struct Model {
     common: Option<Arc<loom::sync::Mutex<Vec<Entry>>>>,
     view: View,
     shard: Shard<Blocks>,
-    /// The hash of a key: all keys share one, or each has its own home.
+    /// The hash of a key: all keys share one, or the home alone, or each has its own home.
     hash: fn(u64) -> u64,
     keyed: bool,
     made: Mutex<Made>,
@@ -263,6 +263,11 @@ fn own(key: u64) -> u64 {
     u64::from((key as u32).reverse_bits())
 }
 
+/// One home for all, a tag for each.
+fn apart(key: u64) -> u64 {
+    key << 33
+}
+
 /// A reader of one key, while another thread lets that key die, uses the block for a second key,
 /// grows the table and shrinks it.
 #[test]
@@ -281,6 +286,25 @@ fn reader_against_death_and_growth() {
             model.use_once(0, Model::intern);
             model.release(second);
             reader.join().unwrap();
+            model.finish();
+        });
+    }
+}
+
+/// A key is made behind another, of its tag or not, under a reader of it.
+#[test]
+fn reader_behind_another() {
+    for hash in [same, apart] {
+        explore("reader behind another", None, move || {
+            let model = Arc::new(Model::new(hash, false));
+            let first = model.intern(0);
+            let reader = {
+                let model = model.clone();
+                thread::spawn(move || model.use_once(1, Model::intern))
+            };
+            model.use_once(1, Model::intern);
+            reader.join().unwrap();
+            model.release(first);
             model.finish();
         });
     }
