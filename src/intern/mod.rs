@@ -63,6 +63,7 @@
 //! Short texts do not live in the handle itself: tried with up to 7 bytes, look-ups took 0.8 to 0.9 of the
 //! time on words of 2 to 20 bytes, but dereferencing took 1.2 to 2 times as long, in every use.
 
+mod census;
 #[cfg(not(loom))]
 mod entry;
 #[cfg(not(loom))]

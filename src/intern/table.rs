@@ -39,13 +39,15 @@
 //!   Acquire before them: who sees the number sees what it counts.
 //! - Under the lock loads are Relaxed: the lock orders them. An emptied slot publishes nothing.
 
+#[cfg(any(test, fuzzing, loom))]
+pub use super::census::check_invariants;
+pub use super::census::{Tally, take_all, tally};
 use super::entry::Header;
 use super::slot::{ADDRESS, BELOW_TAG, DISTANCE, EMPTY, at_distance, tag_of};
 pub use super::slot::{Entry, Table};
 use crate::base::bits::prefetch;
 use crate::sync::RawMutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use alloc::vec::Vec;
 
 /// log2 of the smallest table.
 pub const MIN_LOG2: u32 = if cfg!(loom) { 1 } else { 4 };
@@ -74,7 +76,7 @@ impl View {
     }
 
     /// The current table; the caller holds the shard's lock.
-    fn current(&self) -> Table {
+    pub(super) fn current(&self) -> Table {
         Table::from_word(self.0.load(Ordering::Relaxed))
     }
 }
@@ -85,16 +87,16 @@ impl View {
 pub struct Shard<B> {
     /// Counts insertions, moves of entries and moves to another table.
     changes: AtomicUsize,
-    writer: RawMutex<Writer<B>>,
+    pub(super) writer: RawMutex<Writer<B>>,
 }
 
 /// What the lock of a shard guards besides the slots.
 #[derive(Debug)]
 pub struct Writer<B> {
     /// Entries in the table.
-    live: usize,
+    pub(super) live: usize,
     /// Those of them that never die.
-    immortal: usize,
+    pub(super) immortal: usize,
     /// Entries that are unlinked and whose blocks are not free yet.
     dying: usize,
     /// Whether nobody will look anything up any more.
@@ -206,7 +208,7 @@ fn place_of_sought(table: Table, hash: u64, keyed: impl FnOnce() -> u64) -> u64 
 }
 
 /// What chooses home slot and tag of an entry in the table, or about to be. The lock is held.
-fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
+pub(super) fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
     // SAFETY: the entry is in the table or the caller's, and the lock of its shard is held.
     let hash = unsafe { space.header(entry).hash() };
     if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
@@ -644,53 +646,9 @@ pub fn shrink<S: Space>(space: &S, hash: u64, trim: impl FnOnce(&mut S::Blocks))
     trim(&mut writer.blocks);
 }
 
-/// What there is in tables.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
-    /// Entries, the dying ones included.
-    pub live: usize,
-    /// Those of them that never die.
-    pub immortal: usize,
-    /// Slots of the current tables, 8 bytes each.
-    pub slots: usize,
-    /// Shards that were flooded.
-    pub keyed: usize,
-}
-
-/// Adds what there is in the shard of `hash`.
-pub fn tally<S: Space>(space: &S, hash: u64, sum: &mut Tally) {
-    let writer = space.shard(hash).writer.lock();
-    let table = space.view(hash).current();
-    sum.live += writer.live;
-    sum.immortal += writer.immortal;
-    sum.slots += table.length();
-    sum.keyed += usize::from(table.is_keyed());
-}
-
 /// Whether so many entries fit in a table: three quarters of the slots.
 fn is_room(entries: usize, slots: usize) -> bool {
     entries * 4 <= slots * 3
-}
-
-/// Takes a count of each live entry of the shard of `hash`, without room for more than `into` has;
-/// the error is how many there are.
-///
-/// The caller gives the counts back when no lock is held.
-///
-/// # Errors
-/// If `into` has too little spare room. It stays as it was.
-pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result<(), usize> {
-    let writer = space.shard(hash).writer.lock();
-    if into.capacity() - into.len() < writer.live {
-        return Err(writer.live);
-    }
-    for slot in space.slots(space.view(hash).current()) {
-        let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
-        if entry.0 != EMPTY && space.header(entry).count.try_increment() {
-            into.push(entry);
-        }
-    }
-    Ok(())
 }
 
 /// Empties the slot of an entry and closes the gap; true if other entries moved.
@@ -730,42 +688,11 @@ fn take_out<S: Space>(space: &S, table: Table, entry: Entry) -> bool {
 }
 
 /// How far the entry in slot `at` is from its home.
-fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize {
+pub(super) fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize {
     let distance = slot & DISTANCE;
     if distance < DISTANCE {
         return distance as usize;
     }
     let home = table.home(place_of(space, table, Entry(slot & ADDRESS)));
     at.wrapping_sub(home) & (table.length() - 1)
-}
-
-/// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
-/// probe finds it, never full.
-///
-/// # Panics
-/// If not.
-#[cfg(any(test, fuzzing, loom))]
-pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
-    let writer = space.shard(shard_hash).writer.lock();
-    let table = space.view(shard_hash).current();
-    let slots = space.slots(table);
-    let taken = slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count();
-    assert_eq!(taken, writer.live, "entries in the table and entries counted");
-    assert!(taken < slots.len(), "no slot ends the probes");
-    assert!(writer.immortal <= writer.live, "{} of {}", writer.immortal, writer.live);
-    for (at, slot) in slots.iter().enumerate() {
-        let slot = slot.load(Ordering::Relaxed);
-        if slot == EMPTY {
-            continue;
-        }
-        let place = place_of(space, table, Entry(slot & ADDRESS));
-        assert_eq!(slot & !BELOW_TAG, tag_of(place), "the tag in slot {at}");
-        let home = table.home(place);
-        let distance = at.wrapping_sub(home) & (slots.len() - 1);
-        assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
-        for step in 0..distance {
-            let between = (home + step) & (slots.len() - 1);
-            assert_ne!(slots[between].load(Ordering::Relaxed), EMPTY, "a gap before slot {at}");
-        }
-    }
 }
