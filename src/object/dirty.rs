@@ -12,7 +12,7 @@ use super::ObjectRef;
 use super::side::{Word, word};
 
 /// A handle of an object is gone, others are left, and that is to be noted.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn keep(object: ObjectRef) {
     if object.header().settle_alive() {
         lost_handle(object);

@@ -59,7 +59,8 @@ impl Policy for Local {
         let object = unsafe { ObjectRef::of(value) };
         if !object.header().decrement() {
         } else if object.header().has_strong() {
-            dirty::keep(object);
+            // SAFETY: alive, says the caller, and handles are left.
+            unsafe { keep(value.cast()) }
         } else {
             // SAFETY: the caller's, and the last handle was just taken from the count.
             unsafe { drop_slow(value) }
@@ -99,6 +100,17 @@ impl<T: ?Sized, const TRACED: bool> Drop for Block<T, TRACED> {
         // and alignment are the object's.
         unsafe { ObjectHeap::free_known(object.address(), TRACED, align) }
     }
+}
+
+/// A handle is gone, others are left, and that is to be noted. Takes the value, whose address the drop has: that of
+/// the object would be computed before it is known to be wanted.
+///
+/// # Safety
+/// It is the value of a living object.
+#[inline(never)]
+unsafe fn keep(value: NonNull<u8>) {
+    // SAFETY: the block is still there.
+    dirty::keep(unsafe { ObjectRef::of(value) });
 }
 
 /// The last handle is gone.
