@@ -10,6 +10,8 @@
 //!   tells) halves it; one without purges and regret forgets half of what was given back.
 //!
 //! A program that frees once returns its memory at once; one that breathes pays for its first breath.
+//!
+//! From some MiB in use on, a huge page may be dirty in any case: only so can small blocks be in some.
 
 use crate::base::config::HUGE_PAGE;
 
