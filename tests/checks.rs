@@ -198,6 +198,20 @@ mistakes! {
         }
     }
 
+    /// Both on another thread than the block's: noticed at last when what that thread keeps goes home.
+    two_frees_on_another_thread: [Usual], ["two deallocs of one block of 104 bytes (class 12), of 0x"],
+    {
+        // SAFETY: wrong on purpose.
+        let [first, second, third] = [(); 3].map(|()| unsafe { alloc(layout(100, 8)) } as usize);
+        let freed = thread::spawn(move || {
+            for place in [first, second, third, second] {
+                // SAFETY: wrong on purpose.
+                unsafe { dealloc(place as *mut u8, layout(100, 8)) };
+            }
+        });
+        freed.join().unwrap();
+    }
+
     /// Its pool has ended, and another of its class lies there.
     second_free_in_a_new_pool: [Full], ["a block of 64 bytes (class 7) that is free already"],
     {

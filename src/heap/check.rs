@@ -322,6 +322,18 @@ fn freed_twice(pool: PoolRef, place: NonNull<u8>) -> ! {
     ))
 }
 
+/// A block is more than once among those that a thread keeps of other threads' pools. It is this one, or one
+/// that was freed after it.
+#[cold]
+pub(super) fn kept_twice(place: NonNull<u8>) -> ! {
+    // SAFETY: blocks lie in arenas.
+    let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
+    let (class, size) = (pool.slot(), pool.block_size());
+    abort(format_args!(
+        "two deallocs of one block of {size} bytes (class {class}), of {place:p} or one freed soon after it"
+    ))
+}
+
 #[cold]
 fn mistake(place: NonNull<u8>, layout: Layout, found: fmt::Arguments<'_>) -> ! {
     let (size, align) = (layout.size(), layout.align());

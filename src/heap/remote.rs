@@ -229,16 +229,22 @@ impl ThreadHeap {
     }
 }
 
-/// Splits a list into the blocks of its first one's pool, and the others.
+/// Splits a list into the blocks of its first one's pool, and the others. A block that was freed twice makes it
+/// endless: aborts.
 ///
 /// # Safety
 /// The blocks are free, linked, and the caller's.
 unsafe fn split_off_pool(first: BlockPtr) -> (Chain, Option<BlockPtr>) {
     let mut chain = Chain { first, last: first, len: 1 };
     let (mut others, mut last_other) = (None, None::<BlockPtr>);
+    let mut seen = 1;
     // SAFETY: the caller's.
     let mut next = unsafe { first.next() };
     while let Some(block) = next {
+        seen += 1;
+        if seen > MAX_BLOCKS {
+            check::kept_twice(block.place());
+        }
         // SAFETY: the caller's.
         next = unsafe { block.next() };
         if block.addr() / GRANULE != first.addr() / GRANULE {

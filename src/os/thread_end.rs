@@ -65,6 +65,7 @@ mod imp {
 
     /// What this thread has passed to [`arm`].
     pub(crate) fn armed() -> Option<Thing> {
+        FORK.register();
         let key = STATE.lock().key?;
         // SAFETY: the key exists and is never deleted.
         let value = unsafe { libc::pthread_getspecific(key) };
