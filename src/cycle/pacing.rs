@@ -205,8 +205,8 @@ impl Pacing {
             }
         }
         let young_freed = counts.freed - counts.freed_old;
-        self.promoted += counts.promoted.saturating_sub(young_freed);
-        self.promoted = self.promoted.saturating_sub(counts.freed_old);
+        // Young garbage was not promoted; middle garbage was, and counts as old.
+        self.promoted = (self.promoted + counts.promoted).saturating_sub(counts.freed_old);
         if self.adaptive && plan.limit > 0 {
             let taken = counts.all - counts.visited.min(counts.all);
             self.threshold.young =
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     fn outcome(all: usize, freed: usize) -> Counts {
-        Counts { all, promoted: all, freed, ..Counts::default() }
+        Counts { all, promoted: all - freed, freed, ..Counts::default() }
     }
 
     /// The plan of the next young run, or a higher one.
@@ -318,6 +318,20 @@ mod tests {
         run(&mut pacing, Generation::Old, outcome(3_000_000, 1_000_000));
         assert_eq!((pacing.old, pacing.threshold().old), (2_000_000, 100));
         assert_eq!(next(&mut pacing, not_asked).generation, Generation::Young);
+    }
+
+    /// However much garbage the young leave, what becomes old is growth.
+    #[test]
+    fn young_garbage_hides_no_growth() {
+        let mut pacing = Pacing::new();
+        let census = || Census { old: 10 * FULL_MIN, dirty: 0 };
+        let full_after = (0..1000).find(|_| {
+            let plan = next(&mut pacing, census);
+            let promoted = if plan.generation == Generation::Middle { 9000 } else { 0 };
+            pacing.ran(plan, Counts { promoted, ..outcome(20_000, 10_000) });
+            plan.generation == Generation::Old
+        });
+        assert!(full_after.is_some_and(|runs| runs < 200), "{full_after:?}");
     }
 
     /// What dies by count after it was promoted is no growth, and is counted rarely.

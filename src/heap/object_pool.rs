@@ -61,8 +61,10 @@ pub(super) struct ObjectState {
     countdown: Cell<i64>,
     /// Traced pools that blocks were handed out of, until nobody needs to know any more.
     recent: Cell<Option<PoolRef>>,
-    /// Pools with objects that the layer above wants to look at again.
+    /// Pools with objects that the layer above wants to look at again: the first of them, which has waited
+    /// longest, and the last.
     dirty: Cell<Option<PoolRef>>,
+    dirty_last: Cell<Option<PoolRef>>,
     /// What [`ObjectHeap::take_lost`] tells.
     lost: [Cell<usize>; 2],
     /// Whether pools that become empty stay for the moment, and whether some did.
@@ -77,6 +79,7 @@ impl ObjectState {
             countdown: Cell::new(0),
             recent: Cell::new(None),
             dirty: Cell::new(None),
+            dirty_last: Cell::new(None),
             lost: [const { Cell::new(0) }; 2],
             holding: Cell::new(false),
             emptied: Cell::new(false),
@@ -96,6 +99,7 @@ impl ObjectState {
         self.countdown.set(0);
         self.recent.set(None);
         self.dirty.set(None);
+        self.dirty_last.set(None);
         self.lost.iter().for_each(|lost| lost.set(0));
         self.holding.set(false);
         self.emptied.set(false);
@@ -131,11 +135,12 @@ impl ObjectState {
         let fields = pool.fields();
         if fields.marks.get() & DIRTY == 0 {
             fields.marks.set(fields.marks.get() | DIRTY);
-            let next = self.dirty.replace(Some(pool));
-            fields.dirty_next.set(next);
-            fields.dirty_prev.set(None);
-            if let Some(next) = next {
-                next.fields().dirty_prev.set(Some(pool));
+            let last = self.dirty_last.replace(Some(pool));
+            fields.dirty_prev.set(last);
+            fields.dirty_next.set(None);
+            match last {
+                Some(last) => last.fields().dirty_next.set(Some(pool)),
+                None => self.dirty.set(Some(pool)),
             }
         }
     }
@@ -149,8 +154,9 @@ impl ObjectState {
                 Some(prev) => prev.fields().dirty_next.set(next),
                 None => self.dirty.set(next),
             }
-            if let Some(next) = next {
-                next.fields().dirty_prev.set(prev);
+            match next {
+                Some(next) => next.fields().dirty_prev.set(prev),
+                None => self.dirty_last.set(prev),
             }
         }
     }

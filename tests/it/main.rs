@@ -31,6 +31,7 @@ mod intern_map;
 mod intern_own;
 mod intern_race;
 mod intern_types;
+mod lost;
 mod old;
 mod panics;
 mod rc;

@@ -1,7 +1,7 @@
 //! Old garbage without a full run, and what the collector's work is bounded by.
 
 use hoopsnake::Cc;
-use hoopsnake::gc::{self, GenerationStats};
+use hoopsnake::gc::{self, GenerationStats, PerGeneration};
 
 use crate::support::{Drops, Node};
 
@@ -295,5 +295,58 @@ fn what_loses_no_handle_is_not_traced() {
         let_run(30);
         gc::collect();
         assert_eq!(drops.count(), size);
+    });
+}
+
+/// Of what becomes old a part dies so that only a full run can tell: its last handle from outside was to a younger
+/// object. However much garbage the young leave meanwhile, there is one when the old have grown.
+#[test]
+fn young_garbage_hides_no_growth() {
+    anew(|| {
+        gc::set_threshold(PerGeneration { young: 1000, middle: 10, old: 100 });
+        let drops = Drops::default();
+        let mut live = std::collections::VecDeque::new();
+        for made in 1..=6000 {
+            let nodes: Vec<_> = (0..10).map(|i| Node::counted(i, &drops)).collect();
+            ring(&nodes);
+            live.push_back(nodes[0].clone());
+            if live.len() > 500 {
+                let old = live.pop_front().expect("it has some");
+                let young = Node::new(0);
+                old.link(&young);
+                young.edges.borrow_mut().push(old);
+            }
+            (0..60).for_each(|_| dead_pair());
+            let alive = 10 * made - drops.count();
+            assert!(alive < 30_000, "{alive} objects, of which 5000 are needed");
+        }
+        assert!(gc::stats().old.collections > 0);
+    });
+}
+
+/// Old garbage is found however many old objects the program touches meanwhile: what has waited longest comes first.
+#[test]
+fn old_garbage_beside_old_objects_that_are_touched() {
+    anew(|| {
+        let (mut random, drops) = (Random(4), Drops::default());
+        gc::disable();
+        let live = live(100_000, &mut random);
+        let rings: Vec<_> = (0..100)
+            .map(|_| {
+                let nodes: Vec<_> = (0..20).map(|i| Node::counted(i, &drops)).collect();
+                ring(&nodes);
+                nodes[0].clone()
+            })
+            .collect();
+        gc::collect();
+        gc::enable();
+        drop(rings);
+        for i in 0..100_000 {
+            dead_pair();
+            if i % 20 == 0 {
+                drop(live[random.below(live.len())].clone());
+            }
+        }
+        assert_eq!((drops.count(), gc::stats().old.collections), (2000, 1));
     });
 }
