@@ -53,6 +53,20 @@ fn read_freed_block(size: usize) {
     read(block.wrapping_add(size - 1));
 }
 
+/// A thread keeps what it frees of another's pool for a while.
+fn read_block_freed_on_another_thread() {
+    let layout = Layout::from_size_align(48, 8).expect("a valid layout");
+    // SAFETY: the layout's size is not zero.
+    let block = unsafe { PoolAlloc.alloc(layout) } as usize;
+    let freed = std::thread::spawn(move || {
+        let block = core::ptr::with_exposed_provenance_mut::<u8>(block);
+        // SAFETY: allocated above with the same layout.
+        unsafe { PoolAlloc.dealloc(block, layout) };
+        read(block.wrapping_add(47));
+    });
+    freed.join().expect("no panic");
+}
+
 #[derive(Trace)]
 struct Node {
     number: u64,
@@ -83,6 +97,11 @@ fn a_freed_small_block() {
 #[test]
 fn a_freed_pool_block() {
     must_be_reported("a_freed_pool_block", || read_freed_block(8 << 10));
+}
+
+#[test]
+fn a_block_freed_on_another_thread() {
+    must_be_reported("a_block_freed_on_another_thread", read_block_freed_on_another_thread);
 }
 
 #[test]
