@@ -57,9 +57,13 @@ impl Policy for Local {
     unsafe fn drop<T: ?Sized>(value: NonNull<T>) {
         // SAFETY: alive, says the caller.
         let object = unsafe { ObjectRef::of(value) };
-        if object.header().decrement() {
-            // SAFETY: the caller's, and a handle was just taken from the count.
-            unsafe { drop_noted(value) }
+        if !object.header().decrement() {
+        } else if object.header().has_strong() {
+            // SAFETY: alive, says the caller, and handles are left.
+            unsafe { keep(value.cast()) }
+        } else {
+            // SAFETY: the caller's, and the last handle was just taken from the count.
+            unsafe { drop_slow(value) }
         }
     }
 
@@ -95,22 +99,6 @@ impl<T: ?Sized, const TRACED: bool> Drop for Block<T, TRACED> {
         // SAFETY: neither handles nor weak ones are left, the value is gone, and no side bit is set; class
         // and alignment are the object's.
         unsafe { ObjectHeap::free_known(object.address(), TRACED, align) }
-    }
-}
-
-/// A handle is gone: the last, or that is to be noted. Two jumps, so that each drop has one call only.
-///
-/// # Safety
-/// `value` was alive until a handle was just taken from its count.
-#[inline(never)]
-unsafe fn drop_noted<T: ?Sized>(value: NonNull<T>) {
-    // SAFETY: the block is still there.
-    if unsafe { ObjectRef::of(value) }.header().has_strong() {
-        // SAFETY: handles are left.
-        unsafe { keep(value.cast()) }
-    } else {
-        // SAFETY: the caller's, and none is left.
-        unsafe { drop_slow(value) }
     }
 }
 
