@@ -27,6 +27,15 @@ pub(crate) const fn low_bits(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
+/// Calls `f` with the index of each bit that is set.
+#[inline(always)]
+pub(crate) fn bits(mut word: u64, mut f: impl FnMut(usize)) {
+    while word != 0 {
+        f(word.trailing_zeros() as usize);
+        word &= word - 1;
+    }
+}
+
 /// The lowest position at which `word` has `run` set bits in a row.
 #[inline]
 pub(crate) const fn find_run(word: u64, run: usize) -> Option<usize> {

@@ -12,8 +12,9 @@ use core::cell::{Cell, RefCell};
 
 use super::generation::Generation;
 use super::graph;
-use super::groups::{Groups, bits, object_at};
+use super::groups::{Groups, object_at};
 use super::trial::{Overcounted, Tried};
+use crate::base::bits::bits;
 use crate::heap::object_pool::{Blocks, ObjectHeap, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Side, Word, word};

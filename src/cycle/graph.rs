@@ -4,12 +4,12 @@ use core::cell::Cell;
 
 use super::candidates::{Candidates, IN_RUN, SCANNED, pool_of};
 use super::generation::Generation;
-use super::groups::{bits, object_at};
+use super::groups::object_at;
 use super::trial::{self, Graph, Overcounted, Tried};
+use crate::base::bits::{bits, prefetch};
 use crate::heap::counters;
 use crate::heap::object_pool::Blocks;
 use crate::object::ObjectRef;
-use crate::object::erased::prefetch;
 use crate::object::side::{Side, Word, word};
 use crate::object::trace::Tracer;
 

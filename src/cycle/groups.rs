@@ -4,15 +4,6 @@ use crate::heap::object_pool::{Blocks, ObjectPool};
 use crate::object::ObjectRef;
 use crate::object::side::{Word, word};
 
-/// Calls `f` with the index of each bit that is set.
-#[inline(always)]
-pub(super) fn bits(mut word: u64, mut f: impl FnMut(usize)) {
-    while word != 0 {
-        f(word.trailing_zeros() as usize);
-        word &= word - 1;
-    }
-}
-
 /// Some of the objects of a group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Few {

@@ -6,6 +6,7 @@
 //! the first drop that leaves handles behind is slow, clears it, and leaves a mark at the pool. The bits of old
 //! ones are set when somebody wants to know them.
 
+use crate::base::bits::bits;
 use crate::heap::object_pool::{ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
@@ -33,15 +34,13 @@ pub(crate) fn gather(pool: ObjectPool) -> usize {
     }
     let blocks = pool.blocks();
     for (index, group) in blocks.groups().iter().enumerate() {
-        let mut unknown = word(group, Word::Old).get() & !word(group, Word::Dirty).get();
+        let unknown = word(group, Word::Old).get() & !word(group, Word::Dirty).get();
         let mut dirty = 0;
-        while unknown != 0 {
-            let bit = unknown.trailing_zeros() as usize;
-            unknown &= unknown - 1;
+        bits(unknown, |bit| {
             // SAFETY: bits are only set for blocks that were handed out.
             let object = unsafe { ObjectRef::from_header(blocks.header(index * 64 + bit)) };
             dirty |= u64::from(object.header().has_lost()) << bit;
-        }
+        });
         word(group, Word::Dirty).set(word(group, Word::Dirty).get() | dirty);
     }
     blocks.groups().len()

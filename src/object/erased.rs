@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use super::header::Header;
 use super::trace::Tracer;
 use super::vtable::VTable;
+use crate::base::bits::prefetch;
 
 /// Bytes from the count word to the value.
 const VALUE: usize = 8;
@@ -155,16 +156,3 @@ impl ObjectRef {
 /// How far in front of an object its drop will soon look, where values are built before what holds them: eight
 /// lines are what the drops take that meanwhile happen.
 const AHEAD: usize = 512;
-
-/// Asks for a line to be brought into the cache.
-#[inline(always)]
-pub(crate) fn prefetch<T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch accesses nothing: any address will do.
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}

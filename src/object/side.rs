@@ -6,7 +6,7 @@ use core::cell::Cell;
 use crate::heap::object_pool::{Group, ObjectHeap, ObjectPool};
 
 use super::ObjectRef;
-use super::erased::prefetch;
+use crate::base::bits::prefetch;
 
 /// Which of the eight words of a group a bit is in.
 ///
