@@ -17,6 +17,10 @@ use crate::random::Random;
 use crate::row::{Row, timed, timed_twice};
 
 /// All rows of this layer.
+///
+/// Inlined, so that the allocators are compiled into the binary that measures: `__rust_alloc` is made there,
+/// too, and in a library each use of a thread-local is a call.
+#[inline]
 pub fn rows() -> Vec<Row> {
     let batch = |count, order| Batch { count, order };
     vec![
