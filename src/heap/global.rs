@@ -53,7 +53,7 @@ const fn is_small(layout: Layout) -> bool {
 fn alloc(layout: Layout) -> Option<NonNull<u8>> {
     if is_small(layout) && layout.align() <= 8 {
         let class = SizeClass::of_small(layout.size());
-        let block = ThreadHeap::current().alloc(class.index())?.place();
+        let block = ThreadHeap::current().alloc(class)?.place();
         poison::on_alloc(block, class.size());
         return Some(block);
     }
@@ -65,7 +65,7 @@ fn alloc(layout: Layout) -> Option<NonNull<u8>> {
 fn alloc_other(layout: Layout) -> Option<NonNull<u8>> {
     match SizeClass::of_layout(layout.size(), layout.align()) {
         Some(class) => {
-            let block = ThreadHeap::current().alloc(class.index())?.place();
+            let block = ThreadHeap::current().alloc(class)?.place();
             poison::on_alloc(block, class.size());
             Some(block)
         }

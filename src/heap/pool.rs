@@ -31,6 +31,7 @@ use super::thread::ThreadHeap;
 use super::word::{PoolWord, Taken};
 use crate::base::config::{ARENA, GRANULE, PAGE, RECORD};
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
+use crate::sync::count_down;
 
 /// What a granule is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +65,13 @@ impl Kind {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Pool {
+    /// The first, since every free counts it down: its address is the record's.
+    events: AtomicU32,
+    bias: AtomicU32,
     /// The heap that holds the pool; null when nobody does.
     owner: AtomicPtr<ThreadHeap>,
     /// Blocks that the holder freed and did not hand out again.
     pub(super) local: Cell<Option<BlockPtr>>,
-    events: AtomicU32,
-    bias: AtomicU32,
     pub(super) carved: AtomicU32,
     block_size: AtomicU32,
     next: Cell<Option<PoolRef>>,
@@ -96,11 +98,11 @@ pub(crate) struct Pool {
     pub(super) object: ObjectFields,
 }
 
-/// Blocks of a pool with which its lists are long enough, and the sizes for which that is worthwhile:
-/// smaller ones have as many in a page, and more of the larger ones would leave the cache (growing
-/// vectors, which run through all sizes, are the first to notice).
-const HOT_BLOCKS: usize = 48;
-const HOT_SIZES: core::ops::RangeInclusive<usize> = 129..=256;
+/// Bytes of a pool's blocks with which its lists are long enough (three pages), and the sizes for which that
+/// is worthwhile: smaller ones have enough in a page, and more of the larger ones would leave the cache
+/// (growing vectors, which run through all sizes, are the first to notice).
+const HOT_BYTES: usize = 5 * PAGE / 2;
+const HOT_SIZES: core::ops::RangeInclusive<usize> = 49..=256;
 
 /// Live blocks of a pool that has become sparse.
 pub(super) const SPARSE: u32 = 4;
@@ -463,15 +465,7 @@ impl Held {
         // SAFETY: the block is free from here on and the pool's.
         unsafe { block.set_next(pool.local.get()) };
         pool.local.set(Some(block));
-        // SAFETY: only the holder writes the counter, and this is the holder: a plain load races with
-        // nobody. It becomes a comparison with memory, and the decrement one of memory.
-        if unsafe { *pool.events.as_ptr() } == 1 {
-            pool.events.store(0, Ordering::Relaxed);
-            return true;
-        }
-        let left = pool.events.load(Ordering::Relaxed).wrapping_sub(1);
-        pool.events.store(left, Ordering::Relaxed);
-        false
+        count_down(&pool.events)
     }
 
     /// All live blocks are free at once: the pool is as it was before any was carved.
@@ -497,6 +491,18 @@ impl Held {
         pool.bias.store(u32::MAX, Ordering::Relaxed);
         debug_assert!(live <= carved, "{live} live of {carved}");
         (list, carved - live)
+    }
+
+    /// [`hand_out`](Self::hand_out) of a pool that is handing out already: often, and short.
+    #[inline]
+    pub(crate) fn hand_out_again(self) -> (Option<BlockPtr>, usize) {
+        debug_assert!(self.is_handing_out(), "hand out again");
+        let pool = self.record();
+        let (events, carved) = (&pool.events, self.pool().carved() as u32);
+        // The bias is −1: this is all that are carved less the live ones.
+        let count = carved + 1 - events.load(Ordering::Relaxed);
+        events.store(carved + 1, Ordering::Relaxed);
+        (pool.local.take(), count as usize)
     }
 
     /// Hands out one of the free blocks that the holder has at hand, if there is one, as a list.
@@ -618,8 +624,8 @@ impl Held {
     #[inline]
     pub(crate) fn is_hot(self) -> bool {
         let pool = self.pool();
-        pool.carved() < HOT_BLOCKS
-            && HOT_SIZES.contains(&pool.block_size())
+        HOT_SIZES.contains(&pool.block_size())
+            && pool.carved() * pool.block_size() < HOT_BYTES
             && pool.live() == 0
             && self.can_carve()
     }

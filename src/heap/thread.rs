@@ -52,14 +52,36 @@ const GROWING: u8 = 4;
 /// Granules of a pool of blocks larger than `SMALL_MAX`.
 const MEDIUM_SPAN: usize = 8;
 
+/// Free blocks of a slot, to be handed out next, and their number. Side by side: an allocation writes both,
+/// and a processor writes what lies in one line at once.
+#[derive(Debug)]
+struct ActiveList {
+    list: Cell<Option<BlockPtr>>,
+    left: AtomicU32,
+}
+
+impl ActiveList {
+    const fn new() -> ActiveList {
+        ActiveList { list: Cell::new(None), left: AtomicU32::new(0) }
+    }
+
+    #[inline(always)]
+    fn pop(&self) -> Option<BlockPtr> {
+        let block = self.list.get()?;
+        // SAFETY: the block is in the active list, hence free and this thread's.
+        self.list.set(unsafe { block.next() });
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.wrapping_sub(1), Ordering::Relaxed);
+        Some(block)
+    }
+}
+
 /// One thread's heap. All zero is an empty one.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadHeap {
     /// Per slot: free blocks of the current pool, to be handed out next.
-    pub(super) lists: [Cell<Option<BlockPtr>>; SLOTS],
-    /// Per slot: the length of that list.
-    pub(super) left: [AtomicU32; SLOTS],
+    active: [ActiveList; SLOTS],
     /// Per slot: held pools with free blocks; the first is the current one.
     pub(super) pools: [Cell<Option<Held>>; SLOTS],
     /// Per raw slot: held pools all of whose blocks are out, oldest last.
@@ -105,8 +127,7 @@ pub(super) static REGISTRIES: [Registry<PoolRef>; CLASSES] = [const { Registry::
 impl ThreadHeap {
     const fn new() -> ThreadHeap {
         ThreadHeap {
-            lists: [const { Cell::new(None) }; SLOTS],
-            left: [const { AtomicU32::new(0) }; SLOTS],
+            active: [const { ActiveList::new() }; SLOTS],
             pools: [const { Cell::new(None) }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
             brimful: [const { Cell::new(None) }; CLASSES],
@@ -177,24 +198,23 @@ impl ThreadHeap {
         ptr::eq(self, &DEAD.0)
     }
 
-    /// A free block of a slot.
+    /// A free block of a class.
     #[inline(always)]
-    pub(crate) fn alloc(&self, slot: usize) -> Option<BlockPtr> {
-        match self.pop(slot) {
+    pub(crate) fn alloc(&self, class: SizeClass) -> Option<BlockPtr> {
+        // SAFETY: as `active[class.index()]`.
+        let active =
+            unsafe { self.active.as_ptr().byte_add(class.twice() * size_of::<ActiveList>() / 2) };
+        // SAFETY: as above.
+        match unsafe { &*active }.pop() {
             Some(block) => Some(block),
-            None => self.alloc_slow(slot),
+            None => self.alloc_slow(class.index()),
         }
     }
 
     /// The next block of the active list of a slot.
     #[inline(always)]
     pub(super) fn pop(&self, slot: usize) -> Option<BlockPtr> {
-        let block = self.lists[slot].get()?;
-        // SAFETY: the block is in the active list, hence free and this thread's.
-        self.lists[slot].set(unsafe { block.next() });
-        let left = self.left[slot].load(Ordering::Relaxed);
-        self.left[slot].store(left.wrapping_sub(1), Ordering::Relaxed);
-        Some(block)
+        self.active[slot].pop()
     }
 
     /// Frees a block of the allocator, on the thread of this heap.
@@ -226,7 +246,8 @@ impl ThreadHeap {
         self.event(held);
     }
 
-    /// The active list is empty: blocks at hand first, those of the current pool before those of others'.
+    /// The active list is empty: blocks at hand first, those of the current pool before those of others'. A leaf
+    /// where the current pool has some: small blocks come here often.
     #[cold]
     #[inline(never)]
     fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
@@ -234,8 +255,8 @@ impl ThreadHeap {
             && let Some(current) = self.pools[slot].get()
             && current.has_local()
         {
-            if let Some(block) = self.refill_warm(slot, current) {
-                return Some(block);
+            if current.is_handing_out() && !check::is_full() {
+                return self.refill_warm(slot, current);
             }
         } else if slot < CLASSES
             && let Some(block) = self.remote[slot].take()
@@ -251,25 +272,29 @@ impl ThreadHeap {
             return self.refill(slot);
         }
         if self.is_dead() {
-            return with_last_resort(|heap| heap?.alloc(slot));
+            return with_last_resort(|heap| heap?.alloc(SizeClass::from_index(slot)));
         }
         ThreadHeap::create()?.refill(slot)
     }
 
     /// Hands out again what came home to the current pool, and takes its first block.
-    #[inline(never)]
+    #[inline(always)]
     fn refill_warm(&self, slot: usize, current: Held) -> Option<BlockPtr> {
-        if !current.is_handing_out() || check::is_full() {
-            return None;
-        }
         if current.is_hot() {
-            current.carve();
+            return self.refill_hot(slot, current);
         }
-        let (list, count) = current.hand_out();
-        // SAFETY: the list was handed to this heap, its blocks are free.
-        self.lists[slot].set(unsafe { list?.next() });
-        self.left[slot].store(count as u32 - 1, Ordering::Relaxed);
-        list
+        let (list, count) = current.hand_out_again();
+        let first = list?;
+        // SAFETY: the list was just handed to this heap.
+        unsafe { self.activate(slot, first, count) };
+        Some(first)
+    }
+
+    /// The same with fresh blocks in front: the list is longer from here on.
+    #[inline(never)]
+    fn refill_hot(&self, slot: usize, current: Held) -> Option<BlockPtr> {
+        current.carve();
+        self.refill(slot)
     }
 
     /// Hands out a new active list and takes its first block.
@@ -291,9 +316,8 @@ impl ThreadHeap {
                 if slot >= TRACED_SLOTS {
                     self.objects.note_recent(held.pool());
                 }
-                // SAFETY: the list was handed to this heap, its blocks are free.
-                self.lists[slot].set(unsafe { first.next() });
-                self.left[slot].store(count as u32 - 1, Ordering::Relaxed);
+                // SAFETY: the list was just handed to this heap.
+                unsafe { self.activate(slot, first, count) };
                 return Some(first);
             }
             if slot < CLASSES && held.take_remote() {
@@ -305,6 +329,18 @@ impl ThreadHeap {
                 self.set_aside(slot, held);
             }
         }
+    }
+
+    /// Makes what follows the first of `count` blocks the active list of a slot.
+    ///
+    /// # Safety
+    /// The blocks are free, linked, and were handed to this heap.
+    #[inline(always)]
+    unsafe fn activate(&self, slot: usize, first: BlockPtr, count: usize) {
+        let active = &self.active[slot];
+        // SAFETY: the caller's.
+        active.list.set(unsafe { first.next() });
+        active.left.store(count as u32 - 1, Ordering::Relaxed);
     }
 
     /// Takes the current pool, which has no block left, off its list.
@@ -479,8 +515,9 @@ impl ThreadHeap {
 
     /// Returns the active list of a slot to its pool.
     pub(super) fn hand_back(&self, slot: usize) {
-        let left = self.left[slot].swap(0, Ordering::Relaxed) as usize;
-        if let (list @ Some(_), Some(current)) = (self.lists[slot].take(), self.pools[slot].get()) {
+        let active = &self.active[slot];
+        let left = active.left.swap(0, Ordering::Relaxed) as usize;
+        if let (list @ Some(_), Some(current)) = (active.list.take(), self.pools[slot].get()) {
             // SAFETY: the active list was handed out by the current pool.
             unsafe { current.hand_back(list, left) };
         }
@@ -511,7 +548,7 @@ impl ThreadHeap {
 
     /// Blocks in the active list of a slot; exact at rest.
     pub(super) fn left(&self, slot: usize) -> usize {
-        self.left[slot].load(Ordering::Relaxed) as usize
+        self.active[slot].left.load(Ordering::Relaxed) as usize
     }
 
     /// Free blocks of a slot that their pools count as live; exact at rest.
@@ -527,7 +564,7 @@ impl ThreadHeap {
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn active_list(&self, slot: usize) -> Option<BlockPtr> {
-        self.lists[slot].get()
+        self.active[slot].list.get()
     }
 
     /// Full raw pools that this heap keeps.

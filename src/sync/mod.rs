@@ -36,6 +36,11 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+#[cfg(not(loom))]
+mod countdown;
+#[cfg(not(loom))]
+pub(crate) use countdown::count_down;
+
 mod published;
 pub use published::Published;
 
