@@ -483,25 +483,21 @@ impl Held {
     /// live from here on. The list may be empty.
     pub(crate) fn hand_out(self) -> (Option<BlockPtr>, usize) {
         debug_assert!(!self.is_full(), "hand out from a full pool");
-        let pool = self.record();
-        let (live, carved) = (self.pool().live(), self.pool().carved());
         // Blocks in the pool word are free too but not at hand: `live` still counts them.
-        let list = pool.local.take();
-        pool.events.store(carved as u32 + 1, Ordering::Relaxed);
-        pool.bias.store(u32::MAX, Ordering::Relaxed);
-        debug_assert!(live <= carved, "{live} live of {carved}");
-        (list, carved - live)
+        let live = self.pool().live() as u32;
+        self.record().events.store(live + 1, Ordering::Relaxed);
+        self.record().bias.store(u32::MAX, Ordering::Relaxed);
+        self.hand_out_again()
     }
 
     /// [`hand_out`](Self::hand_out) of a pool that is handing out already: often, and short.
     #[inline]
     pub(crate) fn hand_out_again(self) -> (Option<BlockPtr>, usize) {
         debug_assert!(self.is_handing_out(), "hand out again");
-        let pool = self.record();
-        let (events, carved) = (&pool.events, self.pool().carved() as u32);
-        // The bias is −1: this is all that are carved less the live ones.
-        let count = carved + 1 - events.load(Ordering::Relaxed);
-        events.store(carved + 1, Ordering::Relaxed);
+        let (pool, carved) = (self.record(), self.pool().carved() as u32);
+        // The bias is −1, so this is all that are carved less the live ones.
+        let count = carved + 1 - pool.events.load(Ordering::Relaxed);
+        pool.events.store(carved + 1, Ordering::Relaxed);
         (pool.local.take(), count as usize)
     }
 
