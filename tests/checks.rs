@@ -131,6 +131,23 @@ mistakes! {
         freed.join().unwrap();
     }
 
+    /// What grew may have got more room than its class has, and be of all these sizes.
+    x14_dealloc_of_what_grew_on_another_thread: [Usual],
+    ["with 300 bytes", "it grew in a block of 8192 bytes"],
+    {
+        // SAFETY: wrong on purpose.
+        let place = unsafe { realloc(alloc(layout(300, 8)), layout(300, 8), 600) } as usize;
+        // SAFETY: wrong on purpose.
+        let freed = thread::spawn(move || unsafe { dealloc(place as *mut u8, layout(300, 8)) });
+        freed.join().unwrap();
+    }
+
+    x14_dealloc_of_what_grew: [Full], ["with 1000 bytes", "a block of 640 bytes"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe { dealloc(realloc(alloc(layout(300, 8)), layout(300, 8), 600), layout(1000, 8)) };
+    }
+
     /// Always noticed sooner or later: when the pool has a thing to do.
     x14_dealloc_of_many: [Usual, Full], ["with 1000 bytes", "a block of 64 bytes"],
     {

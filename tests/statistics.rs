@@ -22,11 +22,12 @@ const POOL: usize = 64 << 10;
 /// Asserts that all adds up, class by class, when nothing moves.
 fn assert_exact(stats: &Stats) {
     assert_adds_up(stats);
-    let classes = || stats.classes.iter().chain([&stats.objects, &stats.runs, &stats.huge]);
+    let classes =
+        || stats.classes.iter().chain([&stats.roomy, &stats.objects, &stats.runs, &stats.huge]);
     assert_eq!(classes().map(|class| class.bytes).sum::<usize>(), stats.allocated, "{stats}");
     let elsewhere: usize = classes().map(|class| class.pools_elsewhere).sum();
     assert_eq!(elsewhere, stats.pools_elsewhere, "{stats}");
-    for class in &stats.classes {
+    for class in stats.classes.iter().chain([&stats.roomy]) {
         assert_eq!(class.bytes, class.in_use * class.block_size, "{stats}");
         assert!(class.available_elsewhere <= class.available, "{stats}");
     }
@@ -136,6 +137,18 @@ fn h15_statistics_are_exact_at_rest() {
     counts_are_exact::<1_777>();
     counts_are_exact::<7_000>();
     counts_are_exact::<30_000>();
+
+    // What has grown.
+    let mut grown = vec![1u8; 300];
+    let before = heap::stats();
+    grown.reserve(300);
+    let after = heap::stats();
+    assert_exact(&after);
+    assert_eq!(after.roomy.in_use, before.roomy.in_use + 1, "{after}");
+    assert_eq!(after.allocated, before.allocated + 8192 - 320, "{after}");
+    assert_eq!(heap::allocated_blocks(), before.blocks_in_use());
+    drop(grown);
+    assert_eq!(heap::stats().roomy.in_use, before.roomy.in_use);
 
     // Large and huge blocks, and counted objects.
     let before = heap::stats();

@@ -70,7 +70,8 @@ fn soak(world: &World, mut random: u64, steps: usize) {
             0 => shadow.alloc(Shadow::layout(&mut program), program.byte().is_multiple_of(2)),
             1..=110 => shadow.alloc(Shadow::small_layout(&mut program), false),
             111..=120 => shadow.alloc(Shadow::small_layout(&mut program), true),
-            121..=150 => shadow.realloc(&mut program, Shadow::small_layout),
+            121..=145 => shadow.realloc(&mut program, Shadow::small_layout),
+            146..=150 => shadow.grow(&mut program),
             151..=160 => shadow.exchange(&mut program),
             _ => _ = shadow.free_one(program.below(shadow.live.len().max(1))),
         }
@@ -236,7 +237,23 @@ impl<'a> Shadow<'a> {
     ) {
         let index = program.below(self.live.len().max(1));
         let new = layout(program).size();
+        self.resize(index, |_| new);
+    }
+
+    /// Doubles a block a few times, as a vector does that is filled.
+    fn grow(&mut self, program: &mut Program<'_>) {
+        let mut index = program.below(self.live.len().max(1));
+        for _ in 0..program.below(6) {
+            self.resize(index, |old| old * 2);
+            // Where it was put.
+            index = self.live.len().saturating_sub(1);
+        }
+    }
+
+    /// Gives a block another size.
+    fn resize(&mut self, index: usize, size: impl FnOnce(usize) -> usize) {
         let Some(block) = self.remove(index) else { return };
+        let new = size(block.layout.size());
         // SAFETY: the block is live; sizes are a few MiB at most.
         let place = unsafe { PoolAlloc.realloc(block.place, block.layout, new) };
         assert!(!place.is_null(), "realloc of {:?} to {new} refused", block.layout);

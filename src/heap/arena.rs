@@ -10,6 +10,7 @@ use super::dirt::Dirt;
 use super::ends::FORK;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::reservation::{Slots, arena_record_of};
+use super::roomy::ROOMY_SLOT;
 use super::thread::ThreadHeap;
 use crate::base::bits::{find_run, low_bits};
 use crate::base::config::{ARENA, ARENA_RECORD, GRANULE, GRANULES};
@@ -94,6 +95,8 @@ pub(crate) struct Arenas {
     pub(super) used: usize,
     /// Those of them that are surely touched: see `huge_pages.rs`.
     pub(super) filled: usize,
+    /// Pools of blocks with room.
+    pub(super) roomy: usize,
     /// Memory that is free and was touched.
     pub(super) dirt: Dirt,
     /// Slots in use, for arenas and huge blocks.
@@ -125,6 +128,7 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     first_made: None,
     used: 0,
     filled: 0,
+    roomy: 0,
     dirt: Dirt::new(),
     made: 0,
     highwater: 0,
@@ -172,6 +176,7 @@ impl Arenas {
         self.choose_pages(arena, bits, growing && span == 1);
         self.set_free(arena, arena.free.get() & !bits);
         self.used += span;
+        self.roomy += usize::from(usize::from(shape.slot) == ROOMY_SLOT);
         if growing {
             self.set_filled(arena, arena.filled.get() | bits);
         }
@@ -204,6 +209,7 @@ impl Arenas {
         debug_assert!(arena.free.get() & bits == 0, "granules {bits:#x} are free already");
         self.set_free(arena, arena.free.get() | bits);
         self.used -= span;
+        self.roomy -= usize::from(pool.slot() == ROOMY_SLOT);
         self.set_filled(arena, arena.filled.get() & !bits);
         self.free_granules_of(arena, bits);
     }

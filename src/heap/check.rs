@@ -10,8 +10,9 @@
 //! Under full checks each granule has two bitmaps where pools of objects have their side metadata:
 //! which blocks were freed and not handed out again (a bit per 8 bytes), and which were handed out
 //! under checks (a bit per 16). Only the latter have exactly the class of their layout: others may have
-//! been shrunk in place. All blocks of a pool that is made under checks count as freed at first, so that a
-//! second free is noticed also when the pool has ended in between and another has taken its place.
+//! been shrunk in place, or have room to grow (`roomy.rs`): of those any size that gets room is taken for right.
+//! All blocks of a pool that is made under checks count as freed at first, so that a second free is noticed
+//! also when the pool has ended in between and another has taken its place.
 //!
 //! # Orderings
 //! Relaxed: the bitmaps are set under the arena lock before `FULL` is set, and a heap takes that lock
@@ -26,6 +27,7 @@ use super::arena::{self, Arena};
 use super::large;
 use super::pool::{Kind, PoolRef};
 use super::reservation::{groups_of, is_ours};
+use super::roomy::{self, ROOMY_SLOT};
 use super::size_class::SizeClass;
 use super::thread::ThreadHeap;
 use crate::base::cold::abort;
@@ -211,18 +213,22 @@ pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     }
 }
 
-/// Whether a block of the pool may have this layout: it has its class, or was shrunk in place.
+/// Whether a block of the pool may have this layout: it has its class, was shrunk in place, or has room.
 #[inline]
 fn fits(pool: PoolRef, layout: Layout) -> bool {
+    if pool.slot() == ROOMY_SLOT {
+        return roomy::serves(layout);
+    }
     let block = pool.block_size();
     let size = layout.size();
     size <= block && 4 * size > 3 * block && block & (layout.align() - 1) == 0
         || class_of(layout) == Some(pool.slot())
 }
 
-/// Whether a block that was handed out under checks has the class of its layout.
+/// Whether a block that was handed out under checks has the class of its layout. (One with room can be such
+/// a block if the checks began while it was on its way.)
 fn has_its_class(pool: PoolRef, place: NonNull<u8>, layout: Layout) -> bool {
-    !is_exact(place) || class_of(layout) == Some(pool.slot())
+    !is_exact(place) || class_of(layout) == Some(pool.slot()) || pool.slot() == ROOMY_SLOT
 }
 
 fn class_of(layout: Layout) -> Option<usize> {
@@ -292,6 +298,9 @@ fn wrong_block(place: NonNull<u8>, layout: Layout) -> ! {
     let pool = unsafe { PoolRef::of_any(addr) };
     let (size, offset) = (pool.block_size(), addr - pool.start().as_ptr() as usize);
     match pool.kind() {
+        Kind::Raw if pool.block_index(offset).is_some() && pool.slot() == ROOMY_SLOT => {
+            mistake(place, layout, format_args!("it grew in a block of {size} bytes"))
+        }
         Kind::Raw if pool.block_index(offset).is_some() => {
             let class = pool.slot();
             mistake(place, layout, format_args!("it is a block of {size} bytes (class {class})"))
@@ -355,8 +364,7 @@ mod invariants {
     use super::super::arena::Arenas;
     use super::super::block::BlockPtr;
     use super::super::pool::Held;
-    use super::super::size_class::CLASSES;
-    use super::super::thread::{SLOTS, ThreadHeap};
+    use super::super::thread::{RAW_SLOTS, SLOTS, ThreadHeap};
 
     impl ThreadHeap {
         /// Asserts what `thread.rs` says of a heap, and `pool.rs` of its pools.
@@ -372,7 +380,7 @@ mod invariants {
                     held.check_invariants();
                 }
             }
-            for slot in 0..CLASSES {
+            for slot in 0..RAW_SLOTS {
                 let cache = &self.remote[slot];
                 assert_eq!(
                     length(cache.list()),

@@ -135,7 +135,8 @@ impl Dirt {
 }
 
 impl Arenas {
-    fn used_bytes(&self) -> usize {
+    /// Bytes in pools, runs and huge blocks.
+    pub(super) fn used_bytes(&self) -> usize {
         (self.used * GRANULE + self.huge.bytes).saturating_sub(self.dirt.holes)
     }
 

@@ -15,9 +15,8 @@ use super::arena;
 use super::block::BlockPtr;
 use super::pool::{Held, PoolRef};
 use super::registry::Registry;
-use super::size_class::CLASSES;
 use super::sweep::Sweep;
-use super::thread::{REGISTRIES, SLOTS, ThreadHeap, release, unhold_full};
+use super::thread::{RAW_SLOTS, REGISTRIES, SLOTS, ThreadHeap, release, unhold_full};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
 use crate::os;
@@ -124,7 +123,7 @@ impl ThreadHeap {
         for slot in 0..SLOTS {
             self.hand_back(slot);
         }
-        for slot in 0..CLASSES {
+        for slot in 0..RAW_SLOTS {
             while let Some(held) = self.pools[slot].get() {
                 held.unlink(&self.pools[slot]);
                 abandon(held);
@@ -141,12 +140,13 @@ impl ThreadHeap {
                 abandon(held);
             }
         }
-        for list in self.pools[CLASSES..].iter().chain([&self.full_objects]) {
+        for list in self.pools[RAW_SLOTS..].iter().chain([&self.full_objects]) {
             while let Some(held) = list.get() {
                 held.unlink(list);
                 retire(held);
             }
         }
+        self.patience.set(0);
         self.sweeps.iter().for_each(Sweep::reset);
         self.objects.reset();
     }
@@ -231,7 +231,7 @@ impl ThreadHeap {
     /// Gives back the held pools of a slot that are empty.
     pub(super) fn release_empty(&self, slot: usize) {
         self.hand_back(slot);
-        self.release_empty_in(&self.pools[slot], slot >= CLASSES);
+        self.release_empty_in(&self.pools[slot], slot >= RAW_SLOTS);
     }
 
     /// Gives back the pools of large objects that are empty.
@@ -267,7 +267,7 @@ impl ThreadHeap {
         self.send_all_home();
         let mut bytes = 0;
         for slot in 0..SLOTS {
-            if slot < CLASSES {
+            if slot < RAW_SLOTS {
                 for place in &self.full[slot] {
                     if let Some(held) = place.take() {
                         held.set_listed();

@@ -9,6 +9,7 @@ use super::check;
 use super::large;
 use super::poison;
 use super::pool::PoolRef;
+use super::roomy::wants_room;
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::ThreadHeap;
 use crate::base::copy::copy_forward;
@@ -134,6 +135,7 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
         // SAFETY: a live block lies in an arena.
         let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
         if stays(pool.block_size(), old.size(), new) {
+            poison::on_alloc(place, new);
             return Some(place);
         }
         // SAFETY: the caller's.
@@ -152,7 +154,10 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
 unsafe fn realloc_checked(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
     check::live(place, old);
     match (class_of(old.size(), old.align()), class_of(new, old.align())) {
-        (Some(old_class), Some(new_class)) if old_class == new_class => Some(place),
+        (Some(old_class), Some(new_class)) if old_class == new_class => {
+            poison::on_alloc(place, new);
+            Some(place)
+        }
         // SAFETY: the caller's.
         (None, None) => unsafe { realloc_other(place, old, new) },
         // SAFETY: the caller's.
@@ -180,6 +185,14 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
     in_place.or_else(|| unsafe { move_block(place, old, new) })
 }
 
+/// A block for what grows: with room if there may be one, else as any other.
+#[inline(never)]
+fn alloc_roomy(layout: Layout) -> Option<NonNull<u8>> {
+    let Some(block) = ThreadHeap::current().alloc_roomy() else { return alloc(layout) };
+    poison::on_alloc(block.place(), layout.size());
+    Some(block.place())
+}
+
 fn class_of(size: usize, align: usize) -> Option<SizeClass> {
     SizeClass::of_layout(size, align)
 }
@@ -192,7 +205,7 @@ fn class_of(size: usize, align: usize) -> Option<SizeClass> {
 unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
     // SAFETY: the caller's: the new size is one of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
-    let moved = alloc(layout)?;
+    let moved = if wants_room(old, new) { alloc_roomy(layout) } else { alloc(layout) }?;
     // SAFETY: both blocks have at least that many bytes and are distinct.
     unsafe { copy_forward(place, moved, old.size().min(new)) };
     // SAFETY: the caller's block, which is not used any more.

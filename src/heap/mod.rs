@@ -41,6 +41,8 @@ mod remote;
 #[cfg(not(loom))]
 mod reservation;
 #[cfg(not(loom))]
+mod roomy;
+#[cfg(not(loom))]
 mod size_class;
 #[cfg(not(loom))]
 mod stats;

@@ -26,8 +26,7 @@ use core::ptr::{self, NonNull};
 use super::block::BlockPtr;
 use super::registry::{Links, Listed};
 use super::reservation::{granule_of, record_of};
-use super::size_class::CLASSES;
-use super::thread::ThreadHeap;
+use super::thread::{RAW_SLOTS, ThreadHeap};
 use super::word::{PoolWord, Taken};
 use crate::base::config::{ARENA, GRANULE, PAGE, RECORD};
 use crate::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
@@ -207,16 +206,16 @@ impl PoolRef {
         usize::from(self.0.slot.load(Ordering::Relaxed))
     }
 
-    /// The slot of a raw pool: an index below [`CLASSES`], as the compiler knows from here on.
+    /// The slot of a raw pool: an index below [`RAW_SLOTS`], as the compiler knows from here on.
     ///
     /// # Safety
     /// The pool is a raw one.
     #[inline(always)]
     pub(crate) unsafe fn raw_slot(self) -> usize {
         let slot = self.slot();
-        debug_assert!(slot < CLASSES, "a raw pool of slot {slot}");
-        // SAFETY: raw pools are of the slots below `CLASSES`.
-        unsafe { core::hint::assert_unchecked(slot < CLASSES) };
+        debug_assert!(slot < RAW_SLOTS, "a raw pool of slot {slot}");
+        // SAFETY: raw pools are of the slots below `RAW_SLOTS`.
+        unsafe { core::hint::assert_unchecked(slot < RAW_SLOTS) };
         slot
     }
 

@@ -24,8 +24,7 @@ use super::check;
 use super::ends::abandon;
 use super::poison;
 use super::pool::PoolRef;
-use super::size_class::{CLASSES, SizeClass};
-use super::thread::{REGISTRIES, ThreadHeap};
+use super::thread::{RAW_SLOTS, REGISTRIES, ThreadHeap, class_of};
 use super::word::Pushed;
 use crate::base::config::GRANULE;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -90,11 +89,11 @@ impl RemoteCache {
 
 /// The room of an empty cache; 1, which is none, for classes of which one block is too much.
 fn room_of(slot: usize) -> u32 {
-    let blocks = MAX_BYTES / SizeClass::from_index(slot).size();
+    let blocks = MAX_BYTES / class_of(slot).size();
     blocks.min(MAX_BLOCKS) as u32 + 1
 }
 
-const _: () = assert!(CLASSES * MAX_BYTES <= 1 << 20, "what a thread keeps");
+const _: () = assert!(RAW_SLOTS * MAX_BYTES <= 1 << 20, "what a thread keeps");
 
 /// Frees a block of a pool that this thread's heap does not hold. A leaf as long as the cache has room:
 /// many blocks may be on their way from the other thread's cache at once, as far as the processor looks ahead.
@@ -221,7 +220,7 @@ impl ThreadHeap {
 
     /// Frees all blocks that this thread keeps of other heaps' pools.
     pub(super) fn send_all_home(&self) {
-        for slot in 0..CLASSES {
+        for slot in 0..RAW_SLOTS {
             if self.remote[slot].list.get().is_some() {
                 self.send_home(slot);
             }
@@ -277,6 +276,7 @@ mod tests {
     use std::thread;
 
     use crate::heap::PoolAlloc;
+    use crate::heap::size_class::SizeClass;
 
     /// Blocks of which a cache keeps four, of a size that no other test has.
     const LAYOUT: Layout = match Layout::from_size_align(2040, 8) {

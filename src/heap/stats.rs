@@ -4,8 +4,9 @@ use core::fmt;
 
 use super::arena;
 use super::pool::{Kind, PoolRef};
+use super::roomy::{ROOM, ROOMY_SLOT};
 use super::size_class::{CLASSES, SizeClass};
-use super::thread::{LARGE_SLOT, LEAF_SLOTS, TRACED_SLOTS, ThreadHeap};
+use super::thread::{LARGE_SLOT, RAW_SLOTS, ThreadHeap, class_of};
 use crate::base::config::{ARENA, ARENA_META, GRANULE};
 
 /// Bytes of an arena with its metadata, which lie apart from it.
@@ -37,6 +38,8 @@ pub const ARENA_SIZE: usize = ARENA + ARENA_META;
 pub struct Stats {
     /// One entry for each size class of the allocator.
     pub classes: [ClassStats; CLASSES],
+    /// Blocks that grew, and have room to grow on where they lie.
+    pub roomy: ClassStats,
     /// Counted objects (`Cc`), of all classes.
     pub objects: ClassStats,
     /// Blocks above the largest class, up to two MiB.
@@ -96,12 +99,13 @@ impl Stats {
     /// Blocks in use, of all kinds: `sys.getallocatedblocks()`.
     pub fn blocks_in_use(&self) -> usize {
         let classes: usize = self.classes.iter().map(|class| class.in_use).sum();
-        classes + self.objects.in_use + self.runs.in_use + self.huge.in_use
+        classes + self.roomy.in_use + self.objects.in_use + self.runs.in_use + self.huge.in_use
     }
 
     fn new() -> Stats {
         let mut stats = Stats {
             classes: [ClassStats::default(); CLASSES],
+            roomy: ClassStats { block_size: ROOM, ..ClassStats::default() },
             objects: ClassStats::default(),
             runs: ClassStats::default(),
             huge: ClassStats::default(),
@@ -123,6 +127,11 @@ impl Stats {
         stats
     }
 
+    /// The numbers of a slot of the allocator.
+    fn raw_class(&mut self, slot: usize) -> &mut ClassStats {
+        if slot == ROOMY_SLOT { &mut self.roomy } else { &mut self.classes[slot] }
+    }
+
     fn count_pool(&mut self, pool: PoolRef, here: &ThreadHeap) {
         let unheld = pool.owner().is_null();
         let elsewhere = !unheld && !here.holds(pool);
@@ -132,7 +141,7 @@ impl Stats {
         let capacity = pool.capacity();
         let in_use = pool.in_use().min(capacity);
         let class = match pool.kind() {
-            Kind::Raw => &mut self.classes[pool.slot()],
+            Kind::Raw => self.raw_class(pool.slot()),
             Kind::Object => &mut self.objects,
             _ => &mut self.runs,
         };
@@ -183,28 +192,20 @@ impl Stats {
             if left == 0 {
                 continue;
             }
-            let (class, size) = match slot {
-                0..LEAF_SLOTS => (&mut self.classes[slot], SizeClass::from_index(slot).size()),
-                _ => (&mut self.objects, object_size(slot)),
-            };
+            let size = class_of(slot).size();
+            let class = if slot < RAW_SLOTS { self.raw_class(slot) } else { &mut self.objects };
             // Other threads go on while this is counted: never below zero.
             let left = left.min(class.in_use).min(class.bytes / size);
             class.in_use -= left;
             class.available += left;
             class.bytes -= left * size;
+            let left_elsewhere = if elsewhere { left } else { 0 };
+            class.available_elsewhere += left_elsewhere;
             self.allocated -= left * size;
             self.available += left * size;
-            if elsewhere {
-                class.available_elsewhere += left;
-                self.available_elsewhere += left * size;
-            }
+            self.available_elsewhere += left_elsewhere * size;
         }
     }
-}
-
-fn object_size(slot: usize) -> usize {
-    let first = if slot >= TRACED_SLOTS { TRACED_SLOTS } else { LEAF_SLOTS };
-    SizeClass::from_index(slot - first).size()
 }
 
 /// Number of blocks in use. Python: `sys.getallocatedblocks()`.
@@ -234,10 +235,15 @@ impl fmt::Display for Stats {
         for (index, class) in self.classes.iter().enumerate().filter(|(_, class)| class.pools > 0) {
             row(f, &index.to_string(), &class.block_size.to_string(), class)?;
         }
-        for (name, class) in [("cc", &self.objects), ("run", &self.runs), ("huge", &self.huge)] {
-            if class.pools > 0 {
-                row(f, name, "-", class)?;
-            }
+        let others = [
+            ("room", &self.roomy),
+            ("cc", &self.objects),
+            ("run", &self.runs),
+            ("huge", &self.huge),
+        ];
+        for (name, class) in others.into_iter().filter(|(_, class)| class.pools > 0) {
+            let size = if class.block_size > 0 { &*class.block_size.to_string() } else { "-" };
+            row(f, name, size, class)?;
         }
         writeln!(f)?;
         sum(f, "# arenas highwater mark", self.arenas_highwater)?;
@@ -280,6 +286,7 @@ fn sum(f: &mut fmt::Formatter<'_>, name: &str, value: usize) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::super::object_pool::{ObjectClass, ObjectHeap};
+    use super::super::thread::{LEAF_SLOTS, TRACED_SLOTS};
     use super::*;
     use core::alloc::Layout;
 

@@ -5,7 +5,7 @@
 //! never written, so the fast paths need no "initialised?" test.
 //!
 //! A heap has a number of *slots*, one for each shape of block: the size classes of the allocator,
-//! then those of counted leaf objects, then those of counted objects with edges. For each slot it
+//! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with edges. For each slot it
 //! keeps an active list of free blocks, handed out of its current pool, and the list of pools that it
 //! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
 //! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
@@ -26,14 +26,17 @@ use super::poison;
 use super::pool::{Held, Kind, PoolRef, Shape};
 use super::registry::Registry;
 use super::remote::{RemoteCache, free_remote};
+use super::roomy::{ROOM, ROOMY_SLOT};
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::sweep::Sweep;
 use crate::base::config::GRANULE;
 use crate::os;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
+/// Number of slots of the allocator: the size classes, and blocks with room.
+pub(crate) const RAW_SLOTS: usize = CLASSES + 1;
 /// Slots of leaf objects begin here.
-pub(crate) const LEAF_SLOTS: usize = CLASSES;
+pub(crate) const LEAF_SLOTS: usize = RAW_SLOTS;
 /// Slots of objects with edges begin here.
 pub(crate) const TRACED_SLOTS: usize = LEAF_SLOTS + SMALL_CLASSES;
 /// Number of slots.
@@ -85,17 +88,19 @@ pub(crate) struct ThreadHeap {
     /// Per slot: held pools with free blocks; the first is the current one.
     pub(super) pools: [Cell<Option<Held>>; SLOTS],
     /// Per raw slot: held pools all of whose blocks are out, oldest last.
-    pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; CLASSES],
+    pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; RAW_SLOTS],
     /// Per raw slot: held pools with fewer free blocks than the relist threshold.
-    pub(super) brimful: [Cell<Option<Held>>; CLASSES],
+    pub(super) brimful: [Cell<Option<Held>>; RAW_SLOTS],
     /// Per raw slot: when to look at held pools again.
-    pub(super) sweeps: [Sweep; CLASSES],
+    pub(super) sweeps: [Sweep; RAW_SLOTS],
     /// Per raw slot: freed blocks of pools that other heaps hold.
-    pub(super) remote: [RemoteCache; CLASSES],
+    pub(super) remote: [RemoteCache; RAW_SLOTS],
     /// Per slot: pools taken from arenas since one became empty.
     pub(super) grown: [Cell<u8>; SLOTS],
     /// Object pools that are full, and those of large objects.
     pub(super) full_objects: Cell<Option<Held>>,
+    /// Blocks that grow and do not ask for room: see `roomy.rs`.
+    pub(super) patience: Cell<u8>,
     /// Whether everything is checked: see `check.rs`.
     pub(super) checked: Cell<bool>,
     /// What the layers above keep here.
@@ -122,19 +127,21 @@ thread_local! {
 }
 
 /// Per class: pools that nobody holds and that have free blocks.
-pub(super) static REGISTRIES: [Registry<PoolRef>; CLASSES] = [const { Registry::new() }; CLASSES];
+pub(super) static REGISTRIES: [Registry<PoolRef>; RAW_SLOTS] =
+    [const { Registry::new() }; RAW_SLOTS];
 
 impl ThreadHeap {
     const fn new() -> ThreadHeap {
         ThreadHeap {
             active: [const { ActiveList::new() }; SLOTS],
             pools: [const { Cell::new(None) }; SLOTS],
-            full: [const { [const { Cell::new(None) }; KEPT_FULL] }; CLASSES],
-            brimful: [const { Cell::new(None) }; CLASSES],
-            sweeps: [const { Sweep::new() }; CLASSES],
-            remote: [const { RemoteCache::new() }; CLASSES],
+            full: [const { [const { Cell::new(None) }; KEPT_FULL] }; RAW_SLOTS],
+            brimful: [const { Cell::new(None) }; RAW_SLOTS],
+            sweeps: [const { Sweep::new() }; RAW_SLOTS],
+            remote: [const { RemoteCache::new() }; RAW_SLOTS],
             grown: [const { Cell::new(0) }; SLOTS],
             full_objects: Cell::new(None),
+            patience: Cell::new(0),
             checked: Cell::new(false),
             objects: super::object_pool::ObjectState::new(),
             next_unused: Cell::new(None),
@@ -250,7 +257,7 @@ impl ThreadHeap {
     /// where the current pool has some: small blocks come here often.
     #[cold]
     #[inline(never)]
-    fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
+    pub(super) fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
         if slot < TRACED_SLOTS
             && let Some(current) = self.pools[slot].get()
             && current.has_local()
@@ -258,7 +265,7 @@ impl ThreadHeap {
             if current.is_handing_out() && !check::is_full() {
                 return self.refill_warm(slot, current);
             }
-        } else if slot < CLASSES
+        } else if slot < RAW_SLOTS
             && let Some(block) = self.remote[slot].take()
         {
             return Some(block);
@@ -304,7 +311,7 @@ impl ThreadHeap {
                 self.acquire(slot)?;
                 continue;
             };
-            let one = slot < CLASSES && self.is_checked();
+            let one = slot < RAW_SLOTS && self.is_checked();
             if held.take_sparse() {
                 arena::lock().end_sparse();
             }
@@ -320,7 +327,7 @@ impl ThreadHeap {
                 unsafe { self.activate(slot, first, count) };
                 return Some(first);
             }
-            if slot < CLASSES && held.take_remote() {
+            if slot < RAW_SLOTS && held.take_remote() {
                 continue;
             }
             if held.can_carve() {
@@ -347,7 +354,7 @@ impl ThreadHeap {
     fn set_aside(&self, slot: usize, held: Held) {
         held.unlink(&self.pools[slot]);
         held.set_full();
-        if slot >= CLASSES {
+        if slot >= RAW_SLOTS {
             held.link_first(&self.full_objects);
             return;
         }
@@ -398,7 +405,7 @@ impl ThreadHeap {
 
     /// Finds a pool for a slot that has none with free blocks.
     fn acquire(&self, slot: usize) -> Option<()> {
-        if slot >= CLASSES {
+        if slot >= RAW_SLOTS {
             return self.acquire_fresh(slot);
         }
         for place in &self.full[slot] {
@@ -446,8 +453,14 @@ impl ThreadHeap {
     fn acquire_fresh(&self, slot: usize) -> Option<()> {
         let (shape, span) = shape_of(slot);
         let owner = self.mark();
-        let growing = self.is_growing(slot);
-        let fresh = arena::lock().take_pool(span, shape, owner, growing)?;
+        let growing = slot != ROOMY_SLOT && self.is_growing(slot);
+        let mut arenas = arena::lock();
+        if slot == ROOMY_SLOT && !arenas.has_roomy_pool() {
+            self.refuse_room();
+            return None;
+        }
+        let fresh = arenas.take_pool(span, shape, owner, growing)?;
+        drop(arenas);
         let start = fresh.held.pool().start();
         poison::on_new_pool(start, span * GRANULE);
         if fresh.zero && span == 1 && growing {
@@ -487,7 +500,7 @@ impl ThreadHeap {
             }
         } else if held.pool().live() > 0 {
             held.sparse();
-        } else if list.get() != Some(held) && !(slot >= CLASSES && self.objects.keeps(held)) {
+        } else if list.get() != Some(held) && !(slot >= RAW_SLOTS && self.objects.keeps(held)) {
             held.unlink(list);
             release(held);
             self.grown[slot].set(0);
@@ -497,7 +510,7 @@ impl ThreadHeap {
 
     /// Takes a pool that has blocks again out of those that had none.
     fn forget_full(&self, slot: usize, held: Held) {
-        if slot >= CLASSES {
+        if slot >= RAW_SLOTS {
             return held.unlink(&self.full_objects);
         }
         match self.full[slot].iter().find(|place| place.get() == Some(held)) {
@@ -526,7 +539,7 @@ impl ThreadHeap {
     /// Returns all active lists of the allocator's slots, and what is kept of other heaps' pools.
     pub(super) fn return_lists(&self) {
         self.send_all_home();
-        for slot in 0..CLASSES {
+        for slot in 0..RAW_SLOTS {
             self.hand_back(slot);
             if let Some(current) = self.pools[slot].get() {
                 current.set_listed();
@@ -583,14 +596,19 @@ impl ThreadHeap {
     }
 }
 
+/// The size class of a slot's blocks.
+pub(super) fn class_of(slot: usize) -> SizeClass {
+    match slot {
+        ROOMY_SLOT => SizeClass::of_small(ROOM),
+        0..LEAF_SLOTS => SizeClass::from_index(slot),
+        LEAF_SLOTS..TRACED_SLOTS => SizeClass::from_index(slot - LEAF_SLOTS),
+        _ => SizeClass::from_index(slot - TRACED_SLOTS),
+    }
+}
+
 /// The shape of a slot's pools, and their granules.
 fn shape_of(slot: usize) -> (Shape, usize) {
-    let class = match slot {
-        0..LEAF_SLOTS => slot,
-        LEAF_SLOTS..TRACED_SLOTS => slot - LEAF_SLOTS,
-        _ => slot - TRACED_SLOTS,
-    };
-    let class = SizeClass::from_index(class);
+    let class = class_of(slot);
     let span = if class.is_small() { 1 } else { MEDIUM_SPAN };
     let block_size = class.size();
     let (kind, link_offset, value_offset) = match slot {
