@@ -65,7 +65,7 @@ impl Kind {
 #[repr(C, align(128))]
 pub(crate) struct Pool {
     /// The first, since every free counts it down: its address is the record's.
-    events: AtomicU32,
+    pub(super) events: AtomicU32,
     bias: AtomicU32,
     /// The heap that holds the pool; null when nobody does.
     owner: AtomicPtr<ThreadHeap>,

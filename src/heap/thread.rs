@@ -57,15 +57,30 @@ const MEDIUM_SPAN: usize = 8;
 
 /// Free blocks of a slot, to be handed out next, and their number. Side by side: an allocation writes both,
 /// and a processor writes what lies in one line at once.
+///
+/// A load waits for an earlier store whose address has the same low twelve bits. Heaps begin with a page, and
+/// records are multiples of 128 bytes from one: so `list` lies where a record has what a free does not write
+/// (a pair of blocks of 16 bytes took 5.8 ns, and 3.5 since).
 #[derive(Debug)]
+#[repr(C)]
 struct ActiveList {
-    list: Cell<Option<BlockPtr>>,
     left: AtomicU32,
+    list: Cell<Option<BlockPtr>>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use super::pool::Pool;
+    use core::mem::offset_of;
+
+    assert!(size_of::<ActiveList>() == 16 && offset_of!(ThreadHeap, active) == 0);
+    assert!(offset_of!(ActiveList, list) == 8);
+    assert!((offset_of!(Pool, events) | offset_of!(Pool, local)).is_multiple_of(16));
+};
 
 impl ActiveList {
     const fn new() -> ActiveList {
-        ActiveList { list: Cell::new(None), left: AtomicU32::new(0) }
+        ActiveList { left: AtomicU32::new(0), list: Cell::new(None) }
     }
 
     #[inline(always)]
