@@ -1,6 +1,11 @@
-//! The end of a broken program: a message without an allocation, then abort.
+//! What seldom happens, and the end of a broken program: a message without an allocation, then abort.
 
 use core::fmt::{self, Write};
+
+/// Marks a path as one that is seldom taken, so that the other is laid out straight.
+#[cold]
+#[inline]
+pub(crate) const fn unusual() {}
 
 /// Text of bounded length on the stack; what does not fit is cut.
 struct StackText {

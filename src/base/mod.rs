@@ -4,3 +4,4 @@ pub(crate) mod bits;
 pub(crate) mod cold;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod stack;

@@ -40,7 +40,7 @@ pub use generation::{Generation, NoSuchGeneration, PerGeneration};
 pub use inspect::ObjectInfo;
 pub use stats::GenerationStats;
 
-use crate::heap::object_pool::ObjectHeap;
+use crate::heap::object_pool::{MAX_COUNTDOWN, ObjectHeap};
 use crate::object::deferred::{self, contain, is_dropping};
 use pacing::Pacing;
 use run::Plan;
@@ -68,8 +68,6 @@ struct Collector {
     mode: Cell<Mode>,
     /// Whether the thread's end will be noticed.
     watched: Cell<bool>,
-    /// What the heap's countdown was when the count of new objects was 0.
-    armed: Cell<i64>,
     pacing: Cell<Pacing>,
     stats: Cell<PerGeneration<GenerationStats>>,
 }
@@ -82,7 +80,6 @@ thread_local! {
             enabled: Cell::new(true),
             mode: Cell::new(Mode::Automatic),
             watched: Cell::new(false),
-            armed: Cell::new(0),
             pacing: Cell::new(Pacing::new()),
             stats: Cell::new(PerGeneration {
                 young: GenerationStats::ZERO,
@@ -163,18 +160,18 @@ impl Collector {
 
     /// Net new objects since the last run.
     fn count(&self, heap: &ObjectHeap) -> i64 {
-        (self.armed.get() - heap.countdown().get()).max(0)
+        (heap.armed().get() - heap.countdown().get()).max(0)
     }
 
     /// Sets the count of new objects, and the countdown to what is left of the interval.
     fn arm(&self, heap: &ObjectHeap, count: i64) {
-        let interval = self.pacing.get().interval().unwrap_or(pacing::MAX_COUNTDOWN.cast_signed());
+        let interval = self.pacing.get().interval().unwrap_or(MAX_COUNTDOWN);
         self.arm_for(heap, count, (interval - count).max(1));
     }
 
     fn arm_for(&self, heap: &ObjectHeap, count: i64, countdown: i64) {
         heap.countdown().set(countdown);
-        self.armed.set(count + countdown);
+        heap.armed().set(count + countdown);
     }
 
     /// One run, of what `plan` says. Returns the number of objects freed; 0 where none may begin.
@@ -247,21 +244,20 @@ pub(crate) fn poll() -> usize {
     })
 }
 
-/// Whether a heap's countdown asks for [`due`]: it has run out, or many deaths by count have wound it up so
-/// far that new garbage would wait for long. One comparison finds both.
+/// Whether a heap's countdown asks for [`due`].
 #[inline(always)]
 pub(crate) fn is_due(countdown: i64) -> bool {
-    (countdown - 1).cast_unsigned() >= pacing::MAX_COUNTDOWN
+    countdown <= 0
 }
 
-/// Called by the birth of an object when its heap's countdown [`is_due`]: the thread's first object, or
-/// time for an automatic run.
+/// Called by the birth of an object when its heap's countdown [`is_due`]: the thread's first object, many deaths by
+/// count, or time for an automatic run.
 #[cold]
 #[inline(never)]
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        if collector.watch(heap) || heap.countdown().get() > 0 {
+        if collector.watch(heap) || collector.count(heap) == 0 {
             // As in Python, deaths count against births only down to zero.
             collector.arm(heap, 0);
             return;

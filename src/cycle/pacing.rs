@@ -3,13 +3,14 @@
 use super::candidates::Counts;
 use super::generation::{Generation, PerGeneration};
 use super::run::Plan;
+use crate::heap::object_pool::MAX_COUNTDOWN;
 
 /// Net new objects from one automatic run to the next, at first and at least.
 const YOUNG: usize = 10_000;
 /// The same, at most.
 const YOUNG_MAX: usize = 40_000;
-/// Deaths by count wind the countdown up to this, twice the longest interval.
-pub(super) const MAX_COUNTDOWN: u64 = 2 * YOUNG_MAX as u64;
+// Deaths by count wind the countdown up to twice the longest interval.
+const _: () = assert!(MAX_COUNTDOWN == 2 * YOUNG_MAX as i64);
 /// After that many young runs one takes the middle generation along.
 const MIDDLE_EVERY: usize = 10;
 /// The same where older objects have lost handles since, at first: less if that finds much, more if it does not.

@@ -26,8 +26,12 @@ use super::registry::{Listed, link, unlink};
 use super::reservation::{counters_of, groups_of};
 use super::thread::{self, LARGE_SLOT, LEAF_SLOTS, SLOTS, TRACED_SLOTS, ThreadHeap};
 use crate::base::bits::align_up;
+use crate::base::cold::unusual;
 use crate::base::config::{COUNTERS, GRANULE, GROUP, GROUPS};
 use crate::sync::atomic::Ordering;
+
+/// Deaths wind the countdown up to this, about: new garbage would wait for long.
+pub(crate) const MAX_COUNTDOWN: i64 = 80_000;
 
 /// Side metadata of 64 blocks: eight words of one bit per block, in one cache line.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ pub(super) const fn initial_marks(traced: bool) -> u8 {
 #[derive(Debug)]
 pub(super) struct ObjectState {
     countdown: Cell<i64>,
+    armed: Cell<i64>,
     /// Traced pools that blocks were handed out of, until nobody needs to know any more.
     recent: Cell<Option<PoolRef>>,
     /// Pools with objects that the layer above wants to look at again: the first of them, which has waited
@@ -77,6 +82,7 @@ impl ObjectState {
     pub(super) const fn new() -> ObjectState {
         ObjectState {
             countdown: Cell::new(0),
+            armed: Cell::new(0),
             recent: Cell::new(None),
             dirty: Cell::new(None),
             dirty_last: Cell::new(None),
@@ -84,6 +90,16 @@ impl ObjectState {
             holding: Cell::new(false),
             emptied: Cell::new(false),
             at_end: Cell::new(None),
+        }
+    }
+
+    /// A new object. If deaths have wound the countdown up too far, it is as if it had run out without any.
+    fn count_down(&self) {
+        if self.countdown.get() > MAX_COUNTDOWN {
+            self.countdown.set(0);
+            self.armed.set(0);
+        } else {
+            self.countdown.set(self.countdown.get() - 1);
         }
     }
 
@@ -97,6 +113,7 @@ impl ObjectState {
     /// Forgets everything: the thread ends.
     pub(super) fn reset(&self) {
         self.countdown.set(0);
+        self.armed.set(0);
         self.recent.set(None);
         self.dirty.set(None);
         self.dirty_last.set(None);
@@ -200,6 +217,11 @@ impl ObjectHeap {
         &self.0.objects.countdown
     }
 
+    /// What the countdown was when there was no new object. Not to be set on the static heaps.
+    pub(crate) fn armed(&self) -> &Cell<i64> {
+        &self.0.objects.armed
+    }
+
     /// A free block: the address of its count word, which reads 0. Its side bits are 0. `None`: out of
     /// memory.
     #[inline(always)]
@@ -213,7 +235,7 @@ impl ObjectHeap {
             }
             return Some(handed_out(block, class));
         }
-        alloc_slow(class)
+        alloc_slow(&class)
     }
 
     /// Frees a block, by the address of its count word.
@@ -225,10 +247,10 @@ impl ObjectHeap {
     pub(crate) unsafe fn free(header: NonNull<u64>, traced: bool) {
         // SAFETY: objects lie in arenas.
         let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
-        let value_offset = 1usize << pool.fields().value_shift.get();
-        let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
-        // SAFETY: the caller's; the distance is that of the pool's blocks.
-        unsafe { free_in(pool, header, distance, traced) }
+        // SAFETY: the caller's; the value's place is that in the pool's blocks.
+        let (start, link) = unsafe { ends_of(header, 1 << pool.fields().value_shift.get()) };
+        // SAFETY: the caller's block.
+        unsafe { free_in(pool, start, link, traced) }
     }
 
     /// [`free`](Self::free) for a block whose class is known.
@@ -237,12 +259,12 @@ impl ObjectHeap {
     /// As there; the value's alignment is `align`.
     #[inline(always)]
     pub(crate) unsafe fn free_known(header: NonNull<u64>, traced: bool, align: usize) {
+        // SAFETY: the caller's; the value's place is that in the class's blocks.
+        let (start, link) = unsafe { ends_of(header, value_offset(traced, align)) };
         // SAFETY: objects lie in arenas.
-        let pool = unsafe { PoolRef::of_granule(header.as_ptr() as usize) };
-        let value_offset = value_offset(traced, align);
-        let distance = if value_offset == 8 { -8 } else { value_offset as isize - 8 };
-        // SAFETY: the caller's; the distance is that of the class's blocks.
-        unsafe { free_in(pool, header, distance, traced) }
+        let pool = unsafe { PoolRef::of_granule(start.as_ptr() as usize) };
+        // SAFETY: the caller's block.
+        unsafe { free_in(pool, start, link, traced) }
     }
 
     /// Frees all live blocks of a pool, `count` of them, without a look at them. False: others are live too, or
@@ -390,18 +412,21 @@ fn handed_out(block: BlockPtr, class: ObjectClass) -> NonNull<u64> {
     header.cast()
 }
 
+/// [`ObjectHeap::alloc`] where the active list is empty.
+///
+/// `extern "C"`, which does not unwind, as nothing of the heap does: so births need no way out, on which the value
+/// would have to lie in memory.
 #[cold]
 #[inline(never)]
-fn alloc_slow(class: ObjectClass) -> Option<NonNull<u64>> {
-    let heap = ends::own_or_dead()?;
+extern "C" fn alloc_slow(class: &ObjectClass) -> Option<NonNull<u64>> {
+    let (heap, class) = (ends::own_or_dead()?, *class);
     let header = if class.is_large() || heap.is_dead() {
         large(heap, class)?
     } else {
         handed_out(heap.refill(class.slot as usize)?, class)
     };
     if class.traced && heap.is_own() {
-        let countdown = &heap.objects.countdown;
-        countdown.set(countdown.get() - 1);
+        heap.objects.count_down();
     }
     Some(header)
 }
@@ -429,22 +454,34 @@ fn large(heap: &'static ThreadHeap, class: ObjectClass) -> Option<NonNull<u64>> 
     block.map(|block| handed_out(block, class))
 }
 
+/// Where the block of an object begins, and its link word.
+///
+/// # Safety
+/// `header` is the count word of a block of values `value_offset` bytes from its start.
+#[inline(always)]
+unsafe fn ends_of(header: NonNull<u64>, value_offset: usize) -> (NonNull<u8>, NonNull<u8>) {
+    // SAFETY: the count word is right before the value.
+    let start = unsafe { header.cast::<u8>().sub(value_offset - 8) };
+    // Leaves have their link in the place of the value, the others in front.
+    let link = if value_offset == 8 { 8 } else { 0 };
+    // SAFETY: either is in the block.
+    (start, unsafe { start.add(link) })
+}
+
 /// Frees a block into its pool.
 ///
 /// # Safety
-/// As [`ObjectHeap::free`]; `distance` is that from link to count word, `traced` what the class says.
+/// As [`ObjectHeap::free`]; it begins at `start` and has its link word at `link`, `traced` is what the class says.
 #[inline(always)]
-unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: bool) {
-    // SAFETY: link and count word lie in the same block.
-    let place = unsafe { header.cast::<u8>().offset(-distance) };
+unsafe fn free_in(pool: PoolRef, start: NonNull<u8>, link: NonNull<u8>, traced: bool) {
     // SAFETY: the link word is 8-aligned and the block is free from here on.
-    let block = unsafe { BlockPtr::new(place) };
+    let block = unsafe { BlockPtr::new(link) };
     let heap = ThreadHeap::current();
     if pool.owner() != ptr::from_ref(heap).cast_mut() && pool.owner() != heap.checked_id() {
+        unusual();
         // SAFETY: the block's pool is retired: its thread, this one, has ended.
         return unsafe { ends::free_retired(pool, block) };
     }
-    let start = if distance < 0 { header.cast() } else { place };
     poison::on_free_object(start, pool);
     if traced {
         heap.objects.countdown.set(heap.objects.countdown.get() + 1);
@@ -453,6 +490,7 @@ unsafe fn free_in(pool: PoolRef, header: NonNull<u64>, distance: isize, traced: 
     let held = unsafe { pool.assume_held() };
     // SAFETY: the caller's block.
     if unsafe { held.free(block) } {
+        unusual();
         heap.event(held);
     }
 }

@@ -28,9 +28,9 @@ pub(crate) unsafe fn last_handle(object: ObjectRef) {
     } else if object.header().is_dropped() {
         // It was garbage of a run, which could not see this handle.
         release(object);
-    } else if deferred::is_shallow() {
+    } else if let Some(nested) = Nested::enter_shallow() {
         // SAFETY: the caller's; it is not condemned.
-        unsafe { die_now(object) }
+        unsafe { die_in(nested, object) }
     } else {
         leave_the_living(object);
         deferred::defer(object);
@@ -42,7 +42,15 @@ pub(crate) unsafe fn last_handle(object: ObjectRef) {
 /// # Safety
 /// `object` is `TRACED`, its value is whole, its strong count is 0, and no run has condemned it.
 pub(crate) unsafe fn die_now(object: ObjectRef) {
-    let _nested = Nested::enter();
+    // SAFETY: the caller's.
+    unsafe { die_in(Nested::enter(), object) }
+}
+
+/// [`die_now`] in a drop that has begun, and ends here.
+///
+/// # Safety
+/// As there.
+unsafe fn die_in(_nested: Nested, object: ObjectRef) {
     let mut panic = None;
     // SAFETY: traced and whole, says the caller.
     let resurrected = unsafe { finalize_the_dead(object, &mut panic) };

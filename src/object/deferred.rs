@@ -4,6 +4,10 @@
 //! a stack as deep as it is long. So a death below a certain depth only sets the object's *zombie* bit
 //! and puts the pool on a list; the outermost drop kills the zombies, in address order. Nothing is
 //! allocated, and shallow structures are dropped in the order of `Rc`.
+//!
+//! The depth is not counted, but seen by the stack pointer: the outermost drop notes how far down others may
+//! nest. So a death inside another one changes nothing here; it has few enough stores without. What dies on
+//! another stack than the outermost drop's (a coroutine's) waits, too.
 
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
@@ -14,16 +18,18 @@ use crate::heap::object_pool::ObjectPool;
 use super::ObjectRef;
 use super::death;
 use super::side::{Side, Word, word};
+use crate::base::stack;
 
-/// How deep deaths nest. Frames without optimisation are several times larger.
-const MAX_DEPTH: u32 = if cfg!(debug_assertions) { 8 } else { 32 };
+/// Bytes of stack below the outermost drop in which deaths nest: about as many as processors predict the returns of.
+/// Frames without optimisation are several times larger.
+const ROOM: usize = if cfg!(debug_assertions) { 8 << 10 } else { 4 << 10 };
 
 /// The mark of a pool that is on the list of zombies.
 const LISTED: u8 = 1 << 2;
 
 struct Deferred {
-    /// Values being dropped and finalizers running, one inside the other.
-    depth: Cell<u32>,
+    /// While values are being dropped or finalizers run: where the stack begins on which deaths may nest. Else 0.
+    floor: Cell<usize>,
     /// The pools with zombies, through their links.
     pools: Cell<Option<ObjectPool>>,
     /// While a run drops its garbage: how many of its members have lost their last handle.
@@ -33,7 +39,7 @@ struct Deferred {
 thread_local! {
     // Without Drop, so that handles in other thread-locals can be dropped after everything else.
     static DEFERRED: Deferred = const {
-        Deferred { depth: Cell::new(0), pools: Cell::new(None), lost: Cell::new(None) }
+        Deferred { floor: Cell::new(0), pools: Cell::new(None), lost: Cell::new(None) }
     };
 }
 
@@ -71,37 +77,57 @@ pub(crate) fn count_lost() -> bool {
 }
 
 /// Whether a value is being dropped or finalized on this thread.
-pub(crate) fn is_dropping() -> bool {
-    DEFERRED.with(|d| d.depth.get()) > 0
-}
-
-/// Whether a death may run its drops now.
 #[inline(always)]
-pub(crate) fn is_shallow() -> bool {
-    DEFERRED.with(|d| d.depth.get()) < MAX_DEPTH
+pub(crate) fn is_dropping() -> bool {
+    DEFERRED.with(|d| d.floor.get()) != 0
 }
 
 /// While it exists, a value is being dropped. The end of the outermost one kills the zombies.
 #[must_use]
-pub(crate) struct Nested(());
+pub(crate) struct Nested {
+    outermost: bool,
+}
 
 impl Nested {
-    /// One level deeper.
+    /// A value is being dropped, however deep that is.
     #[inline(always)]
     pub(crate) fn enter() -> Nested {
-        DEFERRED.with(|d| d.depth.set(d.depth.get() + 1));
-        Nested(())
+        if is_dropping() { Nested { outermost: false } } else { Nested::enter_outermost() }
+    }
+
+    /// The same where none is being dropped.
+    #[inline(always)]
+    pub(crate) fn enter_outermost() -> Nested {
+        DEFERRED.with(|d| d.floor.set(stack::here() - (ROOM - 1)));
+        Nested { outermost: true }
+    }
+
+    /// Whether a value is being dropped, and another may be now: there is room on the stack, and it is the same one.
+    #[inline(always)]
+    pub(crate) fn is_shallow() -> bool {
+        stack::here().wrapping_sub(DEFERRED.with(|d| d.floor.get())) < ROOM
+    }
+
+    /// Begins a death that could wait: `None` where it should, below the outermost drop by more than there is
+    /// room for, or on another stack.
+    #[inline(always)]
+    pub(crate) fn enter_shallow() -> Option<Nested> {
+        if is_dropping() && !Nested::is_shallow() {
+            return None;
+        }
+        Some(Nested::enter())
     }
 }
 
 impl Drop for Nested {
     #[inline(always)]
     fn drop(&mut self) {
-        let depth = DEFERRED.with(|d| d.depth.get()) - 1;
-        if depth == 0 && DEFERRED.with(|d| d.pools.get()).is_some() {
-            return end_with_zombies();
+        if self.outermost {
+            if DEFERRED.with(|d| d.pools.get()).is_some() {
+                return end_with_zombies();
+            }
+            DEFERRED.with(|d| d.floor.set(0));
         }
-        DEFERRED.with(|d| d.depth.set(depth));
     }
 }
 
@@ -110,7 +136,7 @@ impl Drop for Nested {
 #[inline(never)]
 fn end_with_zombies() {
     let panic = DEFERRED.with(kill_zombies);
-    DEFERRED.with(|d| d.depth.set(0));
+    DEFERRED.with(|d| d.floor.set(0));
     if let Some(panic) = panic {
         resume(panic);
     }

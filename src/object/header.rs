@@ -26,6 +26,8 @@
 
 use core::cell::Cell;
 
+use crate::base::cold::unusual;
+
 /// The strong count of an immortal object: as far from 0 as from 2^31, where it began.
 const IMMORTAL: u32 = 3 << 30;
 
@@ -108,11 +110,6 @@ pub(crate) struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == size_of::<u64>());
-
-/// Marks a path as one that is seldom taken, so that the other is laid out straight.
-#[cold]
-#[inline]
-const fn unusual() {}
 
 /// What a drop that needs a second look was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

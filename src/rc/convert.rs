@@ -49,10 +49,7 @@ unsafe fn from_parts<T: TraceInfo>(source: *const T, len: usize) -> RawCc<[T], L
     object.header().set_word(header::live(if T::NEEDS_TRACE { BORN_TRACED } else { 0 }));
     // SAFETY: the one handle of its count.
     let cc = unsafe { RawCc::from_object(NonNull::slice_from_raw_parts(first, len)) };
-    if T::NEEDS_TRACE {
-        poll();
-    }
-    cc
+    if T::NEEDS_TRACE { poll(cc) } else { cc }
 }
 
 /// Writes the table of a slice, `table` bytes into the value.

@@ -2,10 +2,11 @@
 
 use core::ptr::NonNull;
 
+use crate::base::cold::unusual;
 use crate::heap::object_pool::ObjectHeap;
 use crate::object::ObjectRef;
 use crate::object::death::{self, Vacated};
-use crate::object::deferred::{Nested, count_lost, is_shallow};
+use crate::object::deferred::{Nested, count_lost, is_dropping};
 use crate::object::dirty;
 use crate::object::header::{Dropped, MEMBER, OLDER, YOUNG};
 
@@ -57,12 +58,8 @@ impl Policy for Local {
     unsafe fn drop<T: ?Sized>(value: NonNull<T>) {
         // SAFETY: alive, says the caller.
         let object = unsafe { ObjectRef::of(value) };
-        if !object.header().decrement() {
-        } else if object.header().has_strong() {
-            // SAFETY: alive, says the caller, and handles are left.
-            unsafe { keep(value.cast()) }
-        } else {
-            // SAFETY: the caller's, and the last handle was just taken from the count.
+        if object.header().decrement() {
+            // SAFETY: the caller's, and a handle was just taken from the count.
             unsafe { drop_slow(value) }
         }
     }
@@ -85,21 +82,42 @@ impl Policy for Local {
     }
 }
 
-/// Gives the block of a traced object or of a leaf back when the value is gone, also by a panic.
+/// Gives the block of a traced object or of a leaf back if the drop of its value panics.
 struct Block<T: ?Sized, const TRACED: bool>(NonNull<T>);
 
 impl<T: ?Sized, const TRACED: bool> Drop for Block<T, TRACED> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: the block is still there.
-        let object = unsafe { ObjectRef::of(self.0) };
-        // SAFETY: the value is gone, but its bytes are there, and only the type is asked.
-        let align = align_of_val(unsafe { self.0.as_ref() });
-        object.header().set_word(0);
-        // SAFETY: neither handles nor weak ones are left, the value is gone, and no side bit is set; class
-        // and alignment are the object's.
-        unsafe { ObjectHeap::free_known(object.address(), TRACED, align) }
+        // SAFETY: as `die`, whose guard this is.
+        unsafe { give_back_after_panic::<T, TRACED>(self.0) }
     }
+}
+
+/// [`give_back`], out of the way.
+///
+/// # Safety
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn give_back_after_panic<T: ?Sized, const TRACED: bool>(value: NonNull<T>) {
+    // SAFETY: the caller's.
+    unsafe { give_back::<T, TRACED>(value) }
+}
+
+/// Gives the block of an object back whose value is gone.
+///
+/// # Safety
+/// As [`die`], and the value was dropped.
+#[inline(always)]
+unsafe fn give_back<T: ?Sized, const TRACED: bool>(value: NonNull<T>) {
+    // SAFETY: the block is still there.
+    let object = unsafe { ObjectRef::of(value) };
+    // SAFETY: the value is gone, but its bytes are there, and only the type is asked.
+    let align = align_of_val(unsafe { value.as_ref() });
+    object.header().set_word(0);
+    // SAFETY: neither handles nor weak ones are left, the value is gone, and no side bit is set; class
+    // and alignment are the object's.
+    unsafe { ObjectHeap::free_known(object.address(), TRACED, align) }
 }
 
 /// A handle is gone, others are left, and that is to be noted. Takes the value, whose address the drop has: that of
@@ -113,7 +131,7 @@ unsafe fn keep(value: NonNull<u8>) {
     dirty::keep(unsafe { ObjectRef::of(value) });
 }
 
-/// The last handle is gone.
+/// The last handle is gone. What most objects die of comes first: leaves by themselves, others with what held them.
 ///
 /// # Safety
 /// `value` was alive until its last handle was just taken from its count.
@@ -121,21 +139,74 @@ unsafe fn keep(value: NonNull<u8>) {
 unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
     // SAFETY: the block is still there.
     let object = unsafe { ObjectRef::of(value) };
+    if object.header().has_strong() {
+        unusual();
+        // SAFETY: handles are left.
+        return unsafe { keep(value.cast()) };
+    }
     let state = object.header().remains();
+    if !core::mem::needs_drop::<T>() && state == 0 {
+        // SAFETY: a leaf, and no handle is left, strong or weak.
+        return unsafe { die::<T, false>(value) };
+    }
+    if state != YOUNG {
+        unusual();
+        if state == MEMBER && count_lost() {
+            // A run's garbage, which it drops itself.
+            return;
+        }
+        if state != OLDER {
+            // SAFETY: the caller's.
+            return unsafe { drop_by_state(value, state) };
+        }
+        death::forget_age(object);
+    }
+    if Nested::is_shallow() {
+        // SAFETY: nobody else knows it: without an age no run looks at it.
+        unsafe { die_nested(value) }
+    } else if !is_dropping() {
+        // SAFETY: as above.
+        unsafe { die_outermost(value) }
+    } else {
+        // SAFETY: the caller's.
+        unsafe { drop_rare(value) }
+    }
+}
+
+/// The last handle is gone of a traced object that nobody else knows, and this drop is in another.
+///
+/// # Safety
+/// As [`die`].
+#[inline(never)]
+unsafe fn die_nested<T: ?Sized>(value: NonNull<T>) {
+    // SAFETY: the block is still there.
+    unsafe { ObjectRef::of(value) }.prefetch_ahead();
+    // SAFETY: the caller's.
+    unsafe { die::<T, true>(value) }
+}
+
+/// The same where this drop is in no other.
+///
+/// # Safety
+/// As [`die`].
+#[inline(never)]
+unsafe fn die_outermost<T: ?Sized>(value: NonNull<T>) {
+    let _nested = Nested::enter_outermost();
+    // SAFETY: the caller's.
+    unsafe { die::<T, true>(value) }
+}
+
+/// The last handle is gone of a leaf with something to drop, or of an object that somebody else knows.
+///
+/// # Safety
+/// As [`drop_slow`]; `state` is what remains of it.
+#[inline(never)]
+unsafe fn drop_by_state<T: ?Sized>(value: NonNull<T>, state: u32) {
     if state == 0 {
-        // A leaf, and nobody else knows it.
+        let _nested = Nested::enter();
         // SAFETY: no handle is left, strong or weak.
         unsafe { die::<T, false>(value) }
-    } else if matches!(state, YOUNG | OLDER) && is_shallow() {
-        object.prefetch_ahead();
-        // Nobody else knows it: without an age no run looks at it.
-        if state == OLDER {
-            death::forget_age(object);
-        }
-        // SAFETY: as above.
-        unsafe { die::<T, true>(value) }
-    } else if state != MEMBER || !count_lost() {
-        // Not one of a run's garbage, which it drops itself.
+    } else {
         // SAFETY: the caller's.
         unsafe { drop_rare(value) }
     }
@@ -147,10 +218,12 @@ unsafe fn drop_slow<T: ?Sized>(value: NonNull<T>) {
 /// No handle is left, strong or weak, and no run knows the object, which is `TRACED` or a leaf.
 #[inline(always)]
 unsafe fn die<T: ?Sized, const TRACED: bool>(value: NonNull<T>) {
-    let _nested = core::mem::needs_drop::<T>().then(Nested::enter);
-    let _block = Block::<T, TRACED>(value);
+    let block = Block::<T, TRACED>(value);
     // SAFETY: no handle is left, strong or weak.
     unsafe { value.drop_in_place() }
+    core::mem::forget(block);
+    // SAFETY: the caller's.
+    unsafe { give_back::<T, TRACED>(value) }
 }
 
 /// All other last drops: weak handles, finalizers, runs, depth.

@@ -59,16 +59,30 @@ pub(super) fn allocate(class: ObjectClass, layout: Layout) -> ObjectRef {
     match ObjectHeap::current().alloc(class) {
         // SAFETY: the count word of a block of counted objects.
         Some(header) => unsafe { ObjectRef::from_header(header) },
-        None => handle_alloc_error(layout),
+        None => out_of_memory(layout.size(), layout.align()),
     }
 }
 
-/// After the birth of a traced object: runs the collector when it is time. The object has a handle.
+/// The end of the program. It does not unwind: see `alloc_slow`.
+#[cold]
+#[inline(never)]
+extern "C" fn out_of_memory(size: usize, align: usize) -> ! {
+    // A layout's parts.
+    handle_alloc_error(Layout::from_size_align(size, align).unwrap_or(Layout::new::<()>()))
+}
+
+/// After the birth of a traced object: runs the collector when it is time.
 #[inline(always)]
-pub(super) fn poll() {
-    if cycle::is_due(ObjectHeap::current().countdown().get()) {
-        cycle::due();
-    }
+pub(super) fn poll<H>(handle: H) -> H {
+    if cycle::is_due(ObjectHeap::current().countdown().get()) { run_with(handle) } else { handle }
+}
+
+/// Runs the collector, and drops the handle if that panics: here, so that a birth needs to be ready for nothing.
+#[cold]
+#[inline(never)]
+fn run_with<H>(handle: H) -> H {
+    cycle::due();
+    handle
 }
 
 impl<T: TraceInfo> RawCc<T, Local> {
@@ -89,10 +103,7 @@ impl<T: TraceInfo> RawCc<T, Local> {
     #[must_use]
     pub fn new(value: T) -> Self {
         let cc = Self::birth(value);
-        if Kind::<T>::TRACED {
-            poll();
-        }
-        cc
+        if Kind::<T>::TRACED { poll(cc) } else { cc }
     }
 
     /// [`new`](Self::new) that never runs the collector, and so never panics.
@@ -136,11 +147,11 @@ impl<T: TraceInfo> RawCc<T, Local> {
         object.header().increment();
         // SAFETY: the one handle of its count.
         let cc = unsafe { Self::from_object(object.value()) };
-        if Kind::<T>::TRACED {
-            side::note_young(object);
-            poll();
+        if !Kind::<T>::TRACED {
+            return cc;
         }
-        cc
+        side::note_young(object);
+        poll(cc)
     }
 }
 

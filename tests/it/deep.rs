@@ -167,6 +167,26 @@ fn a_long_tail_of_garbage_on_a_small_stack() {
     });
 }
 
+/// Drops that take much stack nest less deep than others do.
+#[test]
+fn t01_drops_with_large_frames_on_a_small_stack() {
+    struct Large(Option<Cc<Large>>);
+    trace!(Large { 0 });
+    impl Drop for Large {
+        fn drop(&mut self) {
+            let frame = std::hint::black_box([0_u8; 8 << 10]);
+            self.0.take();
+            std::hint::black_box(frame);
+        }
+    }
+    on_small_stack(|| {
+        let last = Cc::new(Large(None));
+        let weak = Cc::downgrade(&last);
+        drop((0..10_000).fold(last, |next, _| Cc::new(Large(Some(next)))));
+        assert!(weak.upgrade().is_none());
+    });
+}
+
 /// Python's test_trashcan_threads: threads drop deep structures at the same time, with finalizers that
 /// let the others run.
 #[test]
