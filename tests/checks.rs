@@ -409,6 +409,29 @@ fn correct_programs_pass_full_checks() {
     assert_eq!(parts + stats.quantization + stats.alignment, stats.total(), "{stats}");
 }
 
+/// What grew before has room under full checks, too, and keeps it while its class stays the same: also below
+/// the least that gets room.
+#[test]
+fn what_grew_before_full_checks_passes_them() {
+    if !is_child("what_grew_before_full_checks_passes_them") {
+        return;
+    }
+    let grown = [(300, 8, 512), (100, 1024, 600), (300, 4096, 3000)].map(|(old, align, new)| {
+        // SAFETY: the size is not zero, and the block is resized once.
+        let place = unsafe { realloc(alloc(layout(old, align)), layout(old, align), new) };
+        (place, align, new)
+    });
+    set_checks(Checks::Full);
+    for (place, align, size) in grown {
+        let least = if align == 8 { 481 } else { 1 };
+        // SAFETY: the block is live, resized to its class's least size, and freed.
+        unsafe {
+            assert_eq!(realloc(place, layout(size, align), least), place, "{size} to {least}");
+            dealloc(place, layout(least, align));
+        }
+    }
+}
+
 /// Pools of a checked heap are its own: what the collector notes in them is not lost.
 #[test]
 fn old_garbage_is_found_under_full_checks() {
