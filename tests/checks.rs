@@ -215,6 +215,18 @@ mistakes! {
         }
     }
 
+    /// It has room: it grew before everything was looked at.
+    second_free_of_what_grew: [Usual], ["a block of 8192 bytes (class 63) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = realloc(alloc(layout(300, 8)), layout(300, 8), 600);
+            set_checks(Checks::Full);
+            dealloc(place, layout(600, 8));
+            dealloc(place, layout(600, 8));
+        }
+    }
+
     /// Both on another thread than the block's: noticed at last when what that thread keeps goes home.
     two_frees_on_another_thread: [Usual], ["two deallocs of one block of 104 bytes (class 12), of 0x"],
     {

@@ -33,7 +33,12 @@ use crate::base::copy::copy_forward;
 /// # Cost
 /// An allocation or a free of a block of up to 8 KiB on the thread that made it is about ten
 /// instructions; blocks have no header, and sizes are rounded up by at most 12.5% above 64 bytes.
-/// A free on another thread is about four times as long, and a compare-and-swap for up to 64 of them. Nothing is allocated before the first call.
+/// A free on another thread is about four times as long, and a compare-and-swap for up to 64 of them. Nothing is
+/// allocated before the first call.
+///
+/// A block that is made half as large again, or more, and has then 512 bytes to 4 KiB, may get 8 KiB, so that it
+/// can grow on where it lies: in at most a sixty-fourth of the memory that is in use, and 128 KiB. One that shrinks
+/// keeps its place while it fills three quarters of it.
 ///
 /// # Errors
 /// Without memory, allocation returns null (or `AllocError`); the heap stays usable.
