@@ -6,8 +6,8 @@
 //! allocated, and shallow structures are dropped in the order of `Rc`.
 //!
 //! The depth is not counted, but seen by the stack pointer: the outermost drop notes how far down others may
-//! nest. So a death inside another one changes nothing here; it has few enough stores without. What dies on
-//! another stack than the outermost drop's (a coroutine's) waits, too.
+//! nest. So a death inside another one writes nothing here, and has nothing to do at its end. What dies on another
+//! stack than the outermost drop's (a coroutine's) waits, too.
 
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
