@@ -28,7 +28,7 @@ use super::large;
 use super::pool::{Kind, PoolRef};
 use super::reservation::{groups_of, is_ours};
 use super::roomy::{self, ROOMY_SLOT};
-use super::size_class::SizeClass;
+use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, ThreadHeap};
 use crate::base::cold::abort;
 use crate::base::config::{ADDRESSES, ARENA, GRANULE, GROUP, GROUPS, PAGE};
@@ -198,10 +198,22 @@ impl ThreadHeap {
 
 // What is looked at -------------------------------------------------------------------------------
 
+/// Whether `place` can be the start of a live block of a raw pool of one granule, of the class of `layout`:
+/// nearly all are, and this is the short way to find out. The others are for [`raw_block`].
+#[inline(always)]
+pub(super) fn is_plain(pool: PoolRef, place: NonNull<u8>, layout: Layout) -> bool {
+    let addr = place.as_ptr() as usize;
+    (ADDRESSES != 0 || is_ours(addr))
+        && layout.size() <= SMALL_MAX
+        && layout.align() <= 8
+        && pool.kind() == Kind::Raw
+        && pool.slot() == SizeClass::of_small(layout.size()).index()
+        && pool.block_index(addr % GRANULE).is_some()
+}
+
 /// Aborts unless `place` can be the start of a live block of a raw pool, of the class of `layout`.
 ///
 /// Where the records of all addresses can be read, those of foreign ones are of no kind.
-#[inline(always)]
 pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     let addr = place.as_ptr() as usize;
     let sound = (ADDRESSES != 0 || is_ours(addr))
