@@ -186,8 +186,17 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
     } else {
         None
     };
-    // SAFETY: the caller's.
-    in_place.or_else(|| unsafe { move_block(place, old, new) })
+    if in_place.is_some() {
+        return in_place;
+    }
+    // SAFETY: the caller's: the new size is one of a layout.
+    let moved = alloc(unsafe { Layout::from_size_align_unchecked(new, old.align()) })?;
+    if new > old.size() {
+        large::will_fill(moved, new, old.align());
+    }
+    // SAFETY: the caller's, and a new block of that many bytes.
+    unsafe { move_to(moved, place, old, new) };
+    Some(moved)
 }
 
 /// A block for what grows: with room if there may be one, else as any other.
@@ -211,11 +220,21 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
     // SAFETY: the caller's: the new size is one of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
     let moved = if wants_room(old, new) { alloc_roomy(layout) } else { alloc(layout) }?;
+    // SAFETY: the caller's, and a new block of that many bytes.
+    unsafe { move_to(moved, place, old, new) };
+    Some(moved)
+}
+
+/// Copies a block to one of `new` bytes and frees it.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`; `moved` is live and has `new` bytes.
+#[inline(always)]
+unsafe fn move_to(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
     // SAFETY: both blocks have at least that many bytes and are distinct.
     unsafe { copy_forward(place, moved, old.size().min(new)) };
     // SAFETY: the caller's block, which is not used any more.
     unsafe { dealloc(place, old) };
-    Some(moved)
 }
 
 #[inline(always)]
