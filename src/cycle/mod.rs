@@ -165,8 +165,12 @@ impl Collector {
 
     /// Sets the count of new objects, and the countdown to what is left of the interval.
     fn arm(&self, heap: &ObjectHeap, count: i64) {
-        let interval = self.pacing.get().interval().unwrap_or(MAX_COUNTDOWN);
-        self.arm_for(heap, count, (interval - count).max(1));
+        self.arm_for(heap, count, (self.interval() - count).max(1));
+    }
+
+    /// New objects from one run to the next, or until it is asked again whether there are to be runs.
+    fn interval(&self) -> i64 {
+        self.pacing.get().interval().unwrap_or(MAX_COUNTDOWN)
     }
 
     fn arm_for(&self, heap: &ObjectHeap, count: i64, countdown: i64) {
@@ -257,9 +261,9 @@ pub(crate) fn is_due(countdown: i64) -> bool {
 pub(crate) fn due() {
     let Some(heap) = ObjectHeap::own() else { return };
     COLLECTOR.with(|collector| {
-        if collector.watch(heap) || collector.count(heap) == 0 {
+        if collector.watch(heap) || collector.count(heap) < collector.interval() {
             // As in Python, deaths count against births only down to zero.
-            collector.arm(heap, 0);
+            collector.arm(heap, collector.count(heap));
             return;
         }
         let automatic = collector.enabled.get() && collector.mode.get() == Mode::Automatic;

@@ -241,6 +241,24 @@ fn runs_wait_for_the_poll() {
     });
 }
 
+/// Deaths by count that wound the countdown up are forgotten at a birth, whichever it is: not to run at once.
+#[test]
+fn g03_many_deaths_and_a_birth_that_does_not_ask() {
+    anew(|| {
+        gc::collect();
+        drop((0..200_000).map(Node::new).collect::<Vec<_>>());
+        let runs = || gc::stats().young.collections + gc::stats().middle.collections;
+        let before = runs();
+        // Its block is taken first, from a list that has to be filled, and asks last.
+        struct Holder(Weak<Holder>, Cc<Node>, [u8; 300]);
+        trace!(Holder { 1 });
+        let holder = Cc::new_cyclic(|me| Holder(me.clone(), Node::new(1), [0; 300]));
+        assert_eq!(runs(), before);
+        assert!(gc::count().young <= 2, "{:?}", gc::count());
+        assert_eq!(holder.1.id + holder.2.len() + holder.0.strong_count(), 302);
+    });
+}
+
 /// The classic surprise: a finalizer in the middle of a borrow.
 #[test]
 fn no_finalizer_interrupts_a_borrow_at_poll() {
