@@ -12,7 +12,7 @@
 use crate::heap::object_pool::ObjectHeap;
 
 use super::ObjectRef;
-use super::deferred::{self, Nested, Payload};
+use super::deferred::{self, Elsewhere, Nested, Payload};
 use super::dirty;
 use super::header::Dropped;
 use super::side::{self, Side, Word};
@@ -31,6 +31,9 @@ pub(crate) unsafe fn last_handle(object: ObjectRef) {
     } else if let Some(nested) = Nested::enter_shallow() {
         // SAFETY: the caller's; it is not condemned.
         unsafe { die_in(nested, object) }
+    } else if let Some(_outermost) = Elsewhere::enter() {
+        // SAFETY: as above.
+        unsafe { die_now(object) }
     } else {
         leave_the_living(object);
         deferred::defer(object);

@@ -6,8 +6,11 @@
 //! allocated, and shallow structures are dropped in the order of `Rc`.
 //!
 //! The depth is not counted, but seen by the stack pointer: the outermost drop notes how far down others may
-//! nest. So a death inside another one writes nothing here, and has nothing to do at its end. What dies on another
-//! stack than the outermost drop's (a coroutine's) waits, too.
+//! nest. So a death inside another one changes nothing here; it has few enough stores without.
+//!
+//! Coroutines: what dies on another stack while a drop is under way waits too, if that stack lies below. Above the
+//! outermost drop it cannot be one inside it, which would not be done before: that may be a drop that was suspended,
+//! for long or for ever. So it is the outermost of its stack, and kills all zombies at its end.
 
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
@@ -22,7 +25,7 @@ use crate::base::stack;
 
 /// Bytes of stack below the outermost drop in which deaths nest: about as many as processors predict the returns of.
 /// Frames without optimisation are several times larger.
-const ROOM: usize = if cfg!(debug_assertions) { 8 << 10 } else { 4 << 10 };
+const ROOM: usize = if cfg!(debug_assertions) { 20 << 10 } else { 4 << 10 };
 
 /// The mark of a pool that is on the list of zombies.
 const LISTED: u8 = 1 << 2;
@@ -98,7 +101,7 @@ impl Nested {
     /// The same where none is being dropped.
     #[inline(always)]
     pub(crate) fn enter_outermost() -> Nested {
-        DEFERRED.with(|d| d.floor.set(stack::here() - (ROOM - 1)));
+        set_floor();
         Nested { outermost: true }
     }
 
@@ -139,6 +142,46 @@ fn end_with_zombies() {
     DEFERRED.with(|d| d.floor.set(0));
     if let Some(panic) = panic {
         resume(panic);
+    }
+}
+
+/// Notes how far down the stack deaths may nest from here.
+#[inline(always)]
+fn set_floor() -> usize {
+    // Where stacks are aligned this is odd, and nowhere do they lie so near to address 0 that it would be 0.
+    let floor = stack::here().wrapping_sub(ROOM - 1);
+    DEFERRED.with(|d| d.floor.set(floor));
+    floor
+}
+
+/// While it exists, a value is being dropped, in no other drop of its stack; one on another stack is not done. Its
+/// end kills the zombies, too.
+#[must_use]
+pub(crate) struct Elsewhere {
+    floor: usize,
+    other: usize,
+}
+
+impl Elsewhere {
+    /// Begins a death above the outermost drop.
+    pub(crate) fn enter() -> Option<Elsewhere> {
+        let other = DEFERRED.with(|d| d.floor.get());
+        (stack::here() > other).then(|| Elsewhere { floor: set_floor(), other })
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let panic = DEFERRED.with(kill_zombies);
+        DEFERRED.with(|d| {
+            // Unless the other has ended meanwhile.
+            if d.floor.get() == self.floor {
+                d.floor.set(self.other);
+            }
+        });
+        if let Some(panic) = panic {
+            resume(panic);
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! What needs a look inside: counts near their limits.
+//! What needs a look inside: counts near their limits, drops on several stacks.
 
 use core::cell::RefCell;
 
 use super::*;
+use crate::object::deferred::{Nested, is_dropping};
 use crate::object::header::{self, TRACED};
 
 /// Sets the strong count of an object.
@@ -124,4 +125,80 @@ fn a_run_that_is_given_up_leaves_nothing_behind() {
     })
     .join()
     .expect("nothing is left");
+}
+
+/// A drop that another stack than ours has begun, and that is not done: as of a coroutine that is suspended in it.
+#[inline(never)]
+fn suspended(below: usize) -> core::mem::ManuallyDrop<Nested> {
+    if below > 0 {
+        return core::hint::black_box(suspended(below - 1));
+    }
+    core::mem::ManuallyDrop::new(Nested::enter_outermost())
+}
+
+struct Link(Option<Cc<Link>>);
+// SAFETY: the one edge.
+unsafe impl Trace for Link {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        self.0.trace(tracer);
+    }
+}
+impl TraceInfo for Link {}
+
+/// A chain, and its end.
+fn chain(len: usize) -> (Cc<Link>, Weak<Link>) {
+    let end = Cc::new(Link(None));
+    let weak = Cc::downgrade(&end);
+    ((1..len).fold(end, |next, _| Cc::new(Link(Some(next)))), weak)
+}
+
+#[test]
+fn t01_deaths_do_not_wait_for_a_drop_that_a_coroutine_is_suspended_in() {
+    let mut other = suspended(1000);
+    for len in [1, 100_000] {
+        let (first, end) = chain(len);
+        drop(first);
+        assert_eq!(end.strong_count(), 0, "{len}");
+        assert!(is_dropping(), "the other is not done");
+        assert_eq!(gc::collect(), 0);
+    }
+    // Nor for one that begins on a third stack.
+    let mut third = suspended(100);
+    let (first, end) = chain(100_000);
+    drop(first);
+    assert_eq!(end.strong_count(), 0);
+    // In any order.
+    // SAFETY: neither is used again.
+    unsafe { core::mem::ManuallyDrop::drop(&mut other) };
+    assert!(!is_dropping());
+    let (first, end) = chain(100_000);
+    drop(first);
+    assert_eq!(end.strong_count(), 0);
+    // SAFETY: as above.
+    unsafe { core::mem::ManuallyDrop::drop(&mut third) };
+    assert!(!is_dropping());
+}
+
+/// A coroutine is resumed in a drop that began meanwhile elsewhere, and ends its own first.
+#[test]
+fn t01_a_drop_on_another_stack_ends_inside_of_one_on_ours() {
+    struct Resumes(core::mem::ManuallyDrop<Nested>);
+    impl Drop for Resumes {
+        fn drop(&mut self) {
+            // SAFETY: not used again.
+            unsafe { core::mem::ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+    struct Holder(#[expect(dead_code, reason = "to be dropped")] Resumes, Option<Cc<Link>>);
+    // SAFETY: the one edge.
+    unsafe impl Trace for Holder {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            self.1.trace(tracer);
+        }
+    }
+    impl TraceInfo for Holder {}
+    let (first, end) = chain(100_000);
+    drop(Cc::new(Holder(Resumes(suspended(1000)), Some(first))));
+    assert_eq!(end.strong_count(), 0);
+    assert!(!is_dropping(), "nobody is left");
 }
