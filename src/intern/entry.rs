@@ -126,12 +126,17 @@ impl Count {
         }
     }
 
-    /// As [`try_increment`](Self::try_increment), where nothing is special; false as well if something is, or
-    /// another thread comes between.
+    /// As [`try_increment`](Self::try_increment), where nothing is special; false as well if something is.
     #[inline(always)]
     pub fn try_increment_plain(&self) -> bool {
-        let seen = self.0.load(Ordering::Relaxed);
-        is_plain(seen) && self.increment_from(seen).is_ok()
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while is_plain(seen) {
+            match self.increment_from(seen) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
     }
 
     #[inline(always)]

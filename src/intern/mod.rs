@@ -68,7 +68,6 @@ mod census;
 mod entry;
 #[cfg(not(loom))]
 mod lifetime;
-mod probe;
 mod slot;
 #[cfg(not(loom))]
 mod table;

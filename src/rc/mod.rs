@@ -40,6 +40,11 @@ pub use crate::object::trace::{FinalizeFn, Trace, TraceInfo, Tracer};
 /// finds it. For that the value's type says which handles it holds ([`Trace`], usually derived).
 /// A block is 8 bytes larger than the value, 16 if the type may hold handles.
 ///
+/// The last handle drops the value at once, and so what that holds, in the order of `Rc`: as far down as 4 KiB of
+/// stack reach, which is some forty objects that hold each other, or more. Without optimisation it is 20 KiB, and
+/// some six objects. What dies deeper, or in a coroutine that a drop resumes, is dropped when the outermost drop is
+/// done. So a list of millions of objects takes no more stack than that.
+///
 /// ```
 /// use std::cell::RefCell;
 /// use hoopsnake::{Cc, gc};

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hoopsnake::{Cc, Dying, Finalize, Trace, TraceInfo, Tracer, gc};
+use hoopsnake::{Cc, Dying, Finalize, Trace, TraceInfo, Tracer, Untraced, gc};
 
 use crate::support::{on_small_stack, trace};
 
@@ -170,20 +170,35 @@ fn a_long_tail_of_garbage_on_a_small_stack() {
 /// Drops that take much stack nest less deep than others do.
 #[test]
 fn t01_drops_with_large_frames_on_a_small_stack() {
-    struct Large(Option<Cc<Large>>);
-    trace!(Large { 0 });
-    impl Drop for Large {
+    struct Large(Hidden, Option<Cc<Large>>);
+    trace!(Large { 1 });
+    /// A leaf, with a handle that is no edge.
+    struct Hidden(Untraced<Option<Cc<Large>>>);
+    impl Drop for Hidden {
         fn drop(&mut self) {
             let frame = std::hint::black_box([0_u8; 8 << 10]);
             self.0.take();
             std::hint::black_box(frame);
         }
     }
-    on_small_stack(|| {
-        let last = Cc::new(Large(None));
+    struct Finalized(RefCell<Option<Cc<Finalized>>>);
+    trace!(Finalized { 0 } finalize Self);
+    impl Finalize for Finalized {
+        fn finalize(&self, _: &Dying<'_, Self>) {
+            let frame = std::hint::black_box([0_u8; 8 << 10]);
+            self.0.take();
+            std::hint::black_box(frame);
+        }
+    }
+    fn chain<T: TraceInfo>(new: impl Fn(Option<Cc<T>>) -> T) {
+        let last = Cc::new(new(None));
         let weak = Cc::downgrade(&last);
-        drop((0..10_000).fold(last, |next, _| Cc::new(Large(Some(next)))));
+        drop((0..10_000).fold(last, |next, _| Cc::new(new(Some(next)))));
         assert!(weak.upgrade().is_none());
+    }
+    on_small_stack(|| {
+        chain(|next| Large(Hidden(Untraced(next)), None));
+        chain(|next| Finalized(RefCell::new(next)));
     });
 }
 

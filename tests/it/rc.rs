@@ -172,6 +172,43 @@ fn r13_drop_order() {
     assert_eq!(*log.borrow(), ["first", "outer", "item 0", "item 1"], "as with `Rc`");
 }
 
+/// What holds each other, in all kinds of places, is dropped from the inside out.
+#[test]
+fn r13_drop_order_of_what_is_nested() {
+    type Log = Cc<RefCell<Vec<usize>>>;
+    struct Named(usize, Untraced<Log>);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(self.0);
+        }
+    }
+    crate::support::trace!(Named {});
+    struct Outer {
+        _optional: Option<Cc<Outer>>,
+        _items: Vec<Cc<Outer>>,
+        _boxed: Box<RefCell<Option<Cc<Outer>>>>,
+        _name: Named,
+    }
+    crate::support::trace!(Outer { _optional, _items, _boxed });
+    for old in [false, true] {
+        let log = Log::default();
+        let mut top = None;
+        for level in 0..6 {
+            let mut inner = [None, None, None];
+            inner[level % 3] = top;
+            let [_optional, items, boxed] = inner;
+            let _name = Named(level, Untraced(log.clone()));
+            let (_items, _boxed) = (items.into_iter().collect(), Box::new(boxed.into()));
+            top = Some(Cc::new(Outer { _optional, _items, _boxed, _name }));
+        }
+        if old {
+            gc::collect();
+        }
+        drop(top);
+        assert_eq!(*log.borrow(), [0, 1, 2, 3, 4, 5], "as with `Rc`");
+    }
+}
+
 #[test]
 fn w01_basic() {
     let object = Cc::new(5);
