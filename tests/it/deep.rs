@@ -170,7 +170,7 @@ fn a_long_tail_of_garbage_on_a_small_stack() {
 /// Drops that take much stack nest less deep than others do.
 #[test]
 fn t01_drops_with_large_frames_on_a_small_stack() {
-    struct Large(Hidden, Option<Cc<Large>>);
+    struct Large(#[expect(dead_code, reason = "to be dropped")] Hidden, Option<Cc<Large>>);
     trace!(Large { 1 });
     /// A leaf, with a handle that is no edge.
     struct Hidden(Untraced<Option<Cc<Large>>>);
