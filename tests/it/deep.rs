@@ -170,13 +170,15 @@ fn a_long_tail_of_garbage_on_a_small_stack() {
 /// Drops that take much stack nest less deep than others do.
 #[test]
 fn t01_drops_with_large_frames_on_a_small_stack() {
+    /// A sanitizer makes all frames several times larger.
+    const FRAME: usize = if cfg!(sanitized) { 2 << 10 } else { 8 << 10 };
     struct Large(#[expect(dead_code, reason = "to be dropped")] Hidden, Option<Cc<Large>>);
     trace!(Large { 1 });
     /// A leaf, with a handle that is no edge.
     struct Hidden(Untraced<Option<Cc<Large>>>);
     impl Drop for Hidden {
         fn drop(&mut self) {
-            let frame = std::hint::black_box([0_u8; 8 << 10]);
+            let frame = std::hint::black_box([0_u8; FRAME]);
             self.0.take();
             std::hint::black_box(frame);
         }
@@ -185,7 +187,7 @@ fn t01_drops_with_large_frames_on_a_small_stack() {
     trace!(Finalized { 0 } finalize Self);
     impl Finalize for Finalized {
         fn finalize(&self, _: &Dying<'_, Self>) {
-            let frame = std::hint::black_box([0_u8; 8 << 10]);
+            let frame = std::hint::black_box([0_u8; FRAME]);
             self.0.take();
             std::hint::black_box(frame);
         }
