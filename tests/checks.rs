@@ -215,6 +215,18 @@ mistakes! {
         }
     }
 
+    /// It has room: it grew before everything was looked at.
+    second_free_of_what_grew: [Usual], ["a block of 8192 bytes (class 63) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = realloc(alloc(layout(300, 8)), layout(300, 8), 600);
+            set_checks(Checks::Full);
+            dealloc(place, layout(600, 8));
+            dealloc(place, layout(600, 8));
+        }
+    }
+
     /// Both on another thread than the block's: noticed at last when what that thread keeps goes home.
     two_frees_on_another_thread: [Usual], ["two deallocs of one block of 104 bytes (class 12), of 0x"],
     {
@@ -407,6 +419,29 @@ fn correct_programs_pass_full_checks() {
     let stats = hoopsnake::heap::stats();
     let parts = stats.allocated + stats.available + stats.unused_pools + stats.headers;
     assert_eq!(parts + stats.quantization + stats.alignment, stats.total(), "{stats}");
+}
+
+/// What grew before has room under full checks, too, and keeps it while its class stays the same: also below
+/// the least that gets room.
+#[test]
+fn what_grew_before_full_checks_passes_them() {
+    if !is_child("what_grew_before_full_checks_passes_them") {
+        return;
+    }
+    let grown = [(300, 8, 512), (100, 1024, 600), (300, 4096, 3000)].map(|(old, align, new)| {
+        // SAFETY: the size is not zero, and the block is resized once.
+        let place = unsafe { realloc(alloc(layout(old, align)), layout(old, align), new) };
+        (place, align, new)
+    });
+    set_checks(Checks::Full);
+    for (place, align, size) in grown {
+        let least = if align == 8 { 481 } else { 1 };
+        // SAFETY: the block is live, resized to its class's least size, and freed.
+        unsafe {
+            assert_eq!(realloc(place, layout(size, align), least), place, "{size} to {least}");
+            dealloc(place, layout(least, align));
+        }
+    }
 }
 
 /// Pools of a checked heap are its own: what the collector notes in them is not lost.

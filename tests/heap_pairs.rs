@@ -117,6 +117,29 @@ fn x12_reallocs_across_boundaries() {
     }
 }
 
+/// What grows gets a block that was kept, made longer up to a huge page's end: it must still be of its size.
+#[test]
+fn what_grows_into_kept_blocks_can_be_freed() {
+    let kept = (2100 << 10..8 << 20).step_by(150 << 10);
+    // SAFETY: each block is live and has these sizes in turn.
+    unsafe {
+        // So much is in use that a few MiB are kept.
+        let used = alloc(layout(200 << 20, 8));
+        for (kept, new) in
+            kept.flat_map(|kept| (1..40).map(move |n| (kept, (2 << 20) + n * 160_001)))
+        {
+            dealloc(alloc(layout(kept, 8)), layout(kept, 8));
+            let place = alloc(layout(1 << 20, 8));
+            place.write(kept as u8);
+            let grown = realloc(place, layout(1 << 20, 8), new);
+            assert_eq!(grown.read(), kept as u8);
+            grown.add(new - 1).write(1);
+            dealloc(grown, layout(new, 8));
+        }
+        dealloc(used, layout(200 << 20, 8));
+    }
+}
+
 /// Shrinks a block step by step, in place or not, and grows it again: at each size it must still be a
 /// block that can be found and freed.
 #[test]

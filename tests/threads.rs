@@ -21,11 +21,14 @@ use watched::Watched;
 #[global_allocator]
 static GLOBAL: Watched = Watched;
 
-/// Allocates blocks of all kinds, checks and frees them.
+/// Allocates blocks of all kinds, and one that grows, checks and frees them.
 fn work(seed: usize) {
     let sizes = [8, 24, 100, 1000, 9000, 70_000, 5 << 20];
     let blocks: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![seed as u8; size]).collect();
     let many: Vec<Box<usize>> = (0..500).map(|n| Box::new(n ^ seed)).collect();
+    let mut grown = Vec::new();
+    (0..3000).for_each(|n| grown.push(n ^ seed));
+    assert!(grown.iter().enumerate().all(|(n, &number)| number == n ^ seed));
     assert!(blocks.iter().all(|block| block[block.len() - 1] == seed as u8));
     assert!(many.iter().enumerate().all(|(n, block)| **block == n ^ seed));
 }

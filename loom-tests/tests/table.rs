@@ -1,7 +1,7 @@
 //! Look-ups against insertion, last drops, growth, shrinking, the keyed switch and used-again blocks.
 //!
 //! Tried, one at a time in `src/intern/table.rs`; each makes a model here fail:
-//! - orderings made Relaxed: slots loaded by a reader (the first and those behind), stored by `put_at`,
+//! - orderings made Relaxed: slots loaded by a reader (at home, the first of the tag, and those behind), stored by `put_at`,
 //!   stored by `take_out`; the view loaded, stored; `changes` loaded, stored;
 //! - rules of the design, by their numbers: 1, no second probe under the lock, the table that was left
 //!   not cleared; 2, contents compared before they are counted; 2 again, blocks that two interners share

@@ -42,7 +42,7 @@ pub(super) struct Arena {
     pub(super) huge_len: Cell<usize>,
     /// Slots in front of that arena which belong to the block, for its alignment.
     pub(super) huge_before: Cell<usize>,
-    /// Which of its huge pages the arena has asked for: see `huge_pages.rs`.
+    /// Which of its huge pages the arena has asked for: see `huge_pages.rs`. Of a huge block all or none.
     pub(super) huge_pages: Cell<u8>,
     /// Granules of pools that were taken because those before were used up.
     pub(super) filled: Cell<u64>,

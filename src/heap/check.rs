@@ -28,8 +28,8 @@ use super::large;
 use super::pool::{Kind, PoolRef};
 use super::reservation::{groups_of, is_ours};
 use super::roomy::{self, ROOMY_SLOT};
-use super::size_class::SizeClass;
-use super::thread::ThreadHeap;
+use super::size_class::{SMALL_MAX, SizeClass};
+use super::thread::{self, ThreadHeap};
 use crate::base::cold::abort;
 use crate::base::config::{ADDRESSES, ARENA, GRANULE, GROUP, GROUPS, PAGE};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,7 +64,8 @@ static FULL: AtomicBool = AtomicBool::new(cfg!(paranoid));
 ///
 /// # Cost
 /// Without it: nothing. With it each allocation and each free takes a slow path, about ten times as long,
-/// and a page of metadata is touched for every three pools. Blocks are not laid out differently.
+/// and a page of metadata is touched for every three pools. Blocks are not laid out differently, but a vector that
+/// grows moves more often.
 ///
 /// No other Rust allocator compares layouts; Python's debug hooks (`PYTHONMALLOC=debug`) find second
 /// frees by their patterns.
@@ -197,10 +198,22 @@ impl ThreadHeap {
 
 // What is looked at -------------------------------------------------------------------------------
 
+/// Whether `place` can be the start of a live block of a raw pool of one granule, of the class of `layout`:
+/// nearly all are, and this is the short way to find out. The others are for [`raw_block`].
+#[inline(always)]
+pub(super) fn is_plain(pool: PoolRef, place: NonNull<u8>, layout: Layout) -> bool {
+    let addr = place.as_ptr() as usize;
+    (ADDRESSES != 0 || is_ours(addr))
+        && layout.size() <= SMALL_MAX
+        && layout.align() <= 8
+        && pool.kind() == Kind::Raw
+        && pool.slot() == SizeClass::of_small(layout.size()).index()
+        && pool.block_index(addr % GRANULE).is_some()
+}
+
 /// Aborts unless `place` can be the start of a live block of a raw pool, of the class of `layout`.
 ///
 /// Where the records of all addresses can be read, those of foreign ones are of no kind.
-#[inline(always)]
 pub(super) fn raw_block(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     let addr = place.as_ptr() as usize;
     let sound = (ADDRESSES != 0 || is_ours(addr))
@@ -325,7 +338,7 @@ fn wrong_block(place: NonNull<u8>, layout: Layout) -> ! {
 
 #[cold]
 fn freed_twice(pool: PoolRef, place: NonNull<u8>) -> ! {
-    let (class, size) = (pool.slot(), pool.block_size());
+    let (class, size) = (thread::class_of(pool.slot()).index(), pool.block_size());
     abort(format_args!(
         "dealloc or realloc of {place:p}, a block of {size} bytes (class {class}) that is free already"
     ))
@@ -337,7 +350,7 @@ fn freed_twice(pool: PoolRef, place: NonNull<u8>) -> ! {
 pub(super) fn kept_twice(place: NonNull<u8>) -> ! {
     // SAFETY: blocks lie in arenas.
     let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
-    let (class, size) = (pool.slot(), pool.block_size());
+    let (class, size) = (thread::class_of(pool.slot()).index(), pool.block_size());
     abort(format_args!(
         "two deallocs of one block of {size} bytes (class {class}), of {place:p} or one freed soon after it"
     ))
@@ -364,6 +377,7 @@ mod invariants {
     use super::super::arena::Arenas;
     use super::super::block::BlockPtr;
     use super::super::pool::Held;
+    use super::super::roomy::ROOMY_SLOT;
     use super::super::thread::{RAW_SLOTS, SLOTS, ThreadHeap};
 
     impl ThreadHeap {
@@ -423,8 +437,12 @@ mod invariants {
     }
 
     impl Arenas {
-        /// Asserts that each arena is in the list of its number of free granules.
+        /// Asserts that each arena is in the list of its number of free granules, and that the pools of blocks
+        /// with room are counted.
         pub(crate) fn check_invariants(&self) {
+            let mut roomy = 0;
+            self.for_each_pool(|pool| roomy += usize::from(pool.slot() == ROOMY_SLOT));
+            assert_eq!(self.roomy, roomy, "pools of blocks with room");
             self.for_each_arena(|arena, in_list| {
                 let (free, dirty) = (arena.free_bits(), arena.dirty.get());
                 assert_eq!(dirty & !free, 0, "a granule in use is called dirty: {dirty:#x}");

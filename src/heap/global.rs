@@ -33,7 +33,12 @@ use crate::base::copy::copy_forward;
 /// # Cost
 /// An allocation or a free of a block of up to 8 KiB on the thread that made it is about ten
 /// instructions; blocks have no header, and sizes are rounded up by at most 12.5% above 64 bytes.
-/// A free on another thread is about four times as long, and a compare-and-swap for up to 64 of them. Nothing is allocated before the first call.
+/// A free on another thread is about four times as long, and a compare-and-swap for up to 64 of them. Nothing is
+/// allocated before the first call.
+///
+/// A block that is made half as large again, or more, and has then 512 bytes to 4 KiB, may get 8 KiB, so that it
+/// can grow on where it lies: in at most a sixty-fourth of the memory that is in use, and 128 KiB. One that shrinks
+/// keeps its place while it fills three quarters of it.
 ///
 /// # Errors
 /// Without memory, allocation returns null (or `AllocError`); the heap stays usable.
@@ -181,8 +186,17 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
     } else {
         None
     };
-    // SAFETY: the caller's.
-    in_place.or_else(|| unsafe { move_block(place, old, new) })
+    if in_place.is_some() {
+        return in_place;
+    }
+    // SAFETY: the caller's: the new size is one of a layout.
+    let moved = alloc(unsafe { Layout::from_size_align_unchecked(new, old.align()) })?;
+    if new > old.size() {
+        large::will_fill(moved, new, old.align());
+    }
+    // SAFETY: the caller's, and a new block of that many bytes.
+    unsafe { move_to(moved, place, old, new) };
+    Some(moved)
 }
 
 /// A block for what grows: with room if there may be one, else as any other.
@@ -206,11 +220,21 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
     // SAFETY: the caller's: the new size is one of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
     let moved = if wants_room(old, new) { alloc_roomy(layout) } else { alloc(layout) }?;
+    // SAFETY: the caller's, and a new block of that many bytes.
+    unsafe { move_to(moved, place, old, new) };
+    Some(moved)
+}
+
+/// Copies a block to one of `new` bytes and frees it.
+///
+/// # Safety
+/// As `GlobalAlloc::realloc`; `moved` is live and has `new` bytes.
+#[inline(always)]
+unsafe fn move_to(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
     // SAFETY: both blocks have at least that many bytes and are distinct.
     unsafe { copy_forward(place, moved, old.size().min(new)) };
     // SAFETY: the caller's block, which is not used any more.
     unsafe { dealloc(place, old) };
-    Some(moved)
 }
 
 #[inline(always)]

@@ -2,7 +2,8 @@
 //!
 //! A block begins at the start of an arena slot, whose record says how long it is. Its memory goes back to
 //! the system when it is freed, its slots to the reservation. Growing moves pages, not
-//! bytes, unless a kept block that is long enough lies ready: its pages are there already.
+//! bytes, unless a kept block that is long enough lies ready: its pages are there already. What grows is filled
+//! from its start, so it lies in huge pages where there are such; of other blocks nobody knows.
 
 use core::ptr::NonNull;
 
@@ -10,7 +11,7 @@ use super::arena::{Arena, Arenas};
 use super::pool::{Held, PoolRef, Shape};
 use super::thread::ThreadHeap;
 use crate::base::bits::align_up;
-use crate::base::config::{ARENA, PAGE};
+use crate::base::config::{ARENA, HUGE_PAGE, PAGE};
 use crate::os::{self, Remapped};
 
 /// Larger blocks are not kept when they are freed.
@@ -181,9 +182,43 @@ impl Arenas {
         let block = arena.granule(0).start();
         // SAFETY: the block is committed and nobody uses it any more.
         unsafe { os::purge(block, len) };
+        let before = arena.huge_before.take();
+        if arena.huge_pages.take() != 0 {
+            // SAFETY: the slots are the block's; nobody uses their contents.
+            unsafe { os::prefer_small_pages(block, (slots - before) * ARENA) };
+        }
         // SAFETY: that many slots lie in front of the block's.
-        let place = unsafe { block.sub(arena.huge_before.take() * ARENA) };
+        let place = unsafe { block.sub(before * ARENA) };
         self.slots.give(place, slots);
+    }
+
+    /// A huge block of `size` bytes is there for what grows, so it is filled from its start: all of it may be huge
+    /// pages, of which one at most is touched for nothing. (All or none: `remap` moves only what is of one kind.)
+    pub(super) fn will_fill_huge(&mut self, block: NonNull<u8>, size: usize) {
+        // SAFETY: a huge block begins with an arena whose metadata are committed.
+        let arena = unsafe { Arena::of(block.as_ptr() as usize) };
+        if self.gives_huge_pages() {
+            self.end_with_huge_page(arena, size.next_multiple_of(PAGE));
+            arena.huge_pages.set(u8::MAX);
+            // SAFETY: the block is committed; its contents stay.
+            unsafe { os::prefer_huge_pages(block, arena.huge_len.get()) };
+        }
+    }
+
+    /// Makes a huge block end with a huge page if then it is longer than `len` by an eighth at most.
+    fn end_with_huge_page(&mut self, arena: &'static Arena, len: usize) {
+        let old = arena.huge_len.get();
+        let whole = align_up(old, HUGE_PAGE);
+        if whole == old || whole > len + (len - PAGE) / 8 {
+            return;
+        }
+        // SAFETY: the block's slots go on behind it, to the end of a huge page.
+        let tail = unsafe { arena.granule(0).start().add(old) };
+        // SAFETY: the range lies within the block's slots.
+        if unsafe { os::commit(tail, whole - old) } {
+            self.huge.bytes += whole - old;
+            arena.huge_len.set(whole);
+        }
     }
 
     /// Gives the end of a block in use back.
@@ -242,6 +277,7 @@ impl Arenas {
         }
         self.huge.bytes += len - old;
         arena.huge_len.set(len);
+        self.will_fill_huge(block, len);
         if len <= KEPT_MAX {
             self.note_use(len - old);
         }
@@ -272,6 +308,12 @@ impl Arenas {
         align: usize,
     ) -> Option<NonNull<u8>> {
         let place = self.take_new_huge(len, align)?;
+        // SAFETY: a huge block begins with an arena whose metadata are committed.
+        if unsafe { Arena::of(block.as_ptr() as usize) }.huge_pages.get() != 0 {
+            // What was kept may have got another end since.
+            // SAFETY: the block is committed; its contents stay.
+            unsafe { os::prefer_huge_pages(block, old) };
+        }
         // SAFETY: both ranges are ours, committed, and do not overlap.
         let moved = unsafe { os::remap(block, place, old) };
         let given_up = if moved == Remapped::Moved { block } else { place };
@@ -286,6 +328,9 @@ impl Arenas {
         }
         self.huge.slots -= arena.huge_slots.get();
         self.drop_huge(arena);
+        if moved == Remapped::Moved {
+            self.will_fill_huge(place, len);
+        }
         (moved == Remapped::Moved).then_some(place)
     }
 }

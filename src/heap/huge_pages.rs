@@ -117,7 +117,12 @@ impl Arenas {
 
     /// Whether there are huge pages, and the allowance has room for one.
     fn can_use_huge_page(&mut self) -> bool {
-        self.has_room(HUGE_PAGE) && *self.huge_pages.get_or_insert_with(os::gives_huge_pages)
+        self.has_room(HUGE_PAGE) && self.gives_huge_pages()
+    }
+
+    /// Whether there are huge pages.
+    pub(super) fn gives_huge_pages(&mut self) -> bool {
+        *self.huge_pages.get_or_insert_with(os::gives_huge_pages)
     }
 
     /// Makes a page huge of which nothing is in use.

@@ -40,6 +40,13 @@ pub(crate) fn alloc(size: usize, align: usize, zero: bool) -> Option<(NonNull<u8
     Some((place, fresh.zero))
 }
 
+/// A block from [`alloc`] was taken for what grows: it will be filled from its start.
+pub(crate) fn will_fill(place: NonNull<u8>, size: usize, align: usize) {
+    if is_huge(size, align) {
+        arena::lock().will_fill_huge(place, size);
+    }
+}
+
 /// Frees a block.
 ///
 /// # Safety

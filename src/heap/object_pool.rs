@@ -423,7 +423,9 @@ extern "C" fn alloc_slow(class: &ObjectClass) -> Option<NonNull<u64>> {
     let header = if class.is_large() || heap.is_dead() {
         large(heap, class)?
     } else {
-        handed_out(heap.refill(class.slot as usize)?, class)
+        // The heap may be another than the one that was just found empty.
+        let slot = class.slot as usize;
+        handed_out(heap.pop(slot).or_else(|| heap.refill(slot))?, class)
     };
     if class.traced && heap.is_own() {
         heap.objects.count_down();

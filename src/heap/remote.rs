@@ -95,7 +95,7 @@ fn room_of(slot: usize) -> u32 {
 
 const _: () = assert!(RAW_SLOTS * MAX_BYTES <= 1 << 20, "what a thread keeps");
 
-/// Frees a block of a pool that this thread's heap does not hold. A leaf as long as the cache has room:
+/// Frees a block of a pool that this thread's heap does not hold. A short leaf as long as the cache has room:
 /// many blocks may be on their way from the other thread's cache at once, as far as the processor looks ahead.
 ///
 /// # Safety
@@ -108,11 +108,35 @@ pub(super) unsafe fn free_remote(
     place: NonNull<u8>,
     layout: Layout,
 ) {
+    if check::is_plain(pool, place, layout) {
+        // SAFETY: the caller's, and the pool is a raw one.
+        return unsafe { free_checked(heap, pool, place) };
+    }
+    // SAFETY: the caller's.
+    unsafe { free_odd(heap, pool, place, layout) }
+}
+
+/// What [`free_remote`] does with a block that needs a closer look.
+///
+/// # Safety
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn free_odd(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>, layout: Layout) {
     check::raw_block(pool, place, layout);
+    // SAFETY: the caller's, and the pool is a raw one.
+    unsafe { free_checked(heap, pool, place) }
+}
+
+/// # Safety
+/// As [`free_remote`]; the pool was found to be a raw one.
+#[inline(always)]
+unsafe fn free_checked(heap: &ThreadHeap, pool: PoolRef, place: NonNull<u8>) {
     poison::on_free(place, pool);
     // SAFETY: raw blocks have their link at the start and are 8-aligned.
     let block = unsafe { BlockPtr::new(place) };
-    // SAFETY: the pool was just found to be a raw one.
+    // From the record, not from the layout: a program that keeps sizes in its blocks waits for them still.
+    // SAFETY: the caller's.
     let slot = unsafe { pool.raw_slot() };
     if !is_kept(pool) || !heap.remote[slot].put(block) {
         // SAFETY: the caller's.

@@ -16,7 +16,7 @@ use core::alloc::Layout;
 use super::arena::Arenas;
 use super::block::BlockPtr;
 use super::check;
-use super::size_class::{CLASSES, SMALL_MAX};
+use super::size_class::{CLASSES, SMALL_MAX, SizeClass};
 use super::thread::ThreadHeap;
 use crate::base::config::GRANULE;
 
@@ -44,9 +44,11 @@ pub(super) const fn wants_room(old: Layout, new: usize) -> bool {
     new >= FROM && new <= ROOM / 2 && new >= old.size() + old.size() / 2 && old.align() <= ROOM
 }
 
-/// Whether a block with room can have this layout.
-pub(super) const fn serves(layout: Layout) -> bool {
-    layout.size() >= FROM && layout.size() <= ROOM && layout.align() <= ROOM
+/// Whether a block with room can have this layout: its class is one of those that get room. (Its size may be
+/// below [`FROM`]: under full checks a block stays while its class does.)
+pub(super) fn serves(layout: Layout) -> bool {
+    SizeClass::of_layout(layout.size(), layout.align())
+        .is_some_and(|class| class.size() >= FROM && class.size() <= ROOM)
 }
 
 impl ThreadHeap {

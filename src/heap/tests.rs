@@ -7,8 +7,8 @@
 mod refused;
 
 use super::PoolAlloc;
-use super::object_pool::ObjectHeap;
-use super::thread::ThreadHeap;
+use super::object_pool::{ObjectClass, ObjectHeap};
+use super::thread::{SLOTS, ThreadHeap};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use core::alloc::{GlobalAlloc, Layout};
 
@@ -183,6 +183,36 @@ fn a_thread_whose_thread_locals_are_reset_finds_its_heap_and_ends_it() {
     assert!(ENDED.load(Ordering::Relaxed));
 }
 
+/// Such a thread goes on with the blocks at hand: none of them is lost.
+#[test]
+#[cfg(all(any(unix, windows), not(miri)))]
+fn a_thread_whose_thread_locals_are_reset_keeps_what_is_at_hand() {
+    std::thread::spawn(|| {
+        let object = ObjectClass::new(Layout::new::<[u64; 20]>(), true).unwrap();
+        let new_object = || ObjectHeap::current().alloc(object).unwrap();
+        let (first, layout) = alloc(100, 8);
+        let mut objects = vec![new_object()];
+        let heap = ThreadHeap::current();
+        let at_hand = || (0..SLOTS).map(|slot| heap.left(slot)).sum::<usize>();
+        let before = at_hand();
+        ThreadHeap::reset_current();
+        let (second, _) = alloc(100, 8);
+        assert_eq!(at_hand(), before - 1);
+        ThreadHeap::reset_current();
+        objects.push(new_object());
+        assert_eq!(at_hand(), before - 2);
+        dealloc(first, layout);
+        dealloc(second, layout);
+        for object in objects {
+            // SAFETY: the block was just allocated, its word is 0 and no bit was set.
+            unsafe { ObjectHeap::free(object, true) };
+        }
+        crate::heap::check_invariants();
+    })
+    .join()
+    .unwrap();
+}
+
 #[test]
 fn realloc_keeps_contents() {
     let mut random = Random(7);
@@ -283,7 +313,6 @@ fn x13_eight_threads_agree_with_the_shadow_map() {
 /// A large object's pool leaves the recent list with it, and stays while pools are held.
 #[test]
 fn pools_of_large_objects_come_and_go() {
-    use super::object_pool::{ObjectClass, ObjectHeap};
     std::thread::spawn(|| {
         let large = ObjectClass::new(Layout::new::<[u64; 3000]>(), true).unwrap();
         let small = ObjectClass::new(Layout::new::<[u64; 3]>(), true).unwrap();

@@ -294,9 +294,15 @@ impl ThreadHeap {
             return self.refill(slot);
         }
         if self.is_dead() {
-            return with_last_resort(|heap| heap?.alloc(SizeClass::from_index(slot)));
+            return with_last_resort(|heap| heap?.alloc_in(slot));
         }
-        ThreadHeap::create()?.refill(slot)
+        // Not always a new one: see there.
+        ThreadHeap::create()?.alloc_in(slot)
+    }
+
+    /// A free block of a slot of the allocator.
+    fn alloc_in(&self, slot: usize) -> Option<BlockPtr> {
+        self.pop(slot).or_else(|| self.alloc_slow(slot))
     }
 
     /// Hands out again what came home to the current pool, and takes its first block.

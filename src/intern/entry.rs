@@ -126,17 +126,12 @@ impl Count {
         }
     }
 
-    /// As [`try_increment`](Self::try_increment), where nothing is special; false as well if something is.
+    /// As [`try_increment`](Self::try_increment), where nothing is special; false as well if something is, or
+    /// another thread comes between.
     #[inline(always)]
     pub fn try_increment_plain(&self) -> bool {
-        let mut seen = self.0.load(Ordering::Relaxed);
-        while is_plain(seen) {
-            match self.increment_from(seen) {
-                Ok(_) => return true,
-                Err(now) => seen = now,
-            }
-        }
-        false
+        let seen = self.0.load(Ordering::Relaxed);
+        is_plain(seen) && self.increment_from(seen).is_ok()
     }
 
     #[inline(always)]

@@ -68,6 +68,7 @@ mod census;
 mod entry;
 #[cfg(not(loom))]
 mod lifetime;
+mod probe;
 mod slot;
 #[cfg(not(loom))]
 mod table;

@@ -405,16 +405,38 @@ impl Store {
         found.map(entry_ptr)
     }
 
-    /// The first step of [`look_up_plain`](Self::look_up_plain), which calls nothing for few bytes.
+    /// As [`look_up_plain`](Self::look_up_plain) in the home slot only, which calls nothing for few bytes.
+    #[inline(always)]
+    pub(super) fn look_up_plain_at_home<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        hash: u64,
+    ) -> Result<EntryPtr, Missed<'_, Self>> {
+        let found = table::look_up_at_home(
+            self,
+            hash,
+            #[inline(always)]
+            // SAFETY: compared while a count is held.
+            |entry| unsafe { sought.is(entry_ptr(entry)) },
+        );
+        found.map(entry_ptr)
+    }
+
+    /// As [`look_up_plain`](Self::look_up_plain), if there is nothing special about it.
     #[inline(always)]
     pub(super) fn look_up_plain_first<P: Plain + ?Sized>(
         &self,
         sought: &P,
         hash: u64,
     ) -> Result<EntryPtr, Missed<'_, Self>> {
-        // SAFETY: compared while a count is held.
-        let matches = |entry| unsafe { sought.is(entry_ptr(entry)) };
-        table::look_up_first(self, hash, matches).map(entry_ptr)
+        let found = table::look_up_first(
+            self,
+            hash,
+            #[inline(always)]
+            // SAFETY: compared while a count is held.
+            |entry| unsafe { sought.is(entry_ptr(entry)) },
+        );
+        found.map(entry_ptr)
     }
 
     /// Looks contents up under the lock.

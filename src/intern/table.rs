@@ -43,7 +43,8 @@
 pub use super::census::check_invariants;
 pub use super::census::{Tally, take_all, tally};
 use super::entry::Header;
-use super::slot::{ADDRESS, BELOW_TAG, DISTANCE, EMPTY, at_distance, tag_of};
+use super::probe::Probe;
+use super::slot::{ADDRESS, DISTANCE, EMPTY, at_distance, tag_of};
 pub use super::slot::{Entry, Table};
 use crate::base::bits::prefetch;
 use crate::sync::RawMutex;
@@ -214,67 +215,43 @@ pub(super) fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
     if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
 }
 
-/// The entries of one tag, from a home slot on to the first empty one.
-///
-/// The tag's bits are not those that choose slot (the lower half) or shard (the highest).
-struct Probe<'a> {
-    slots: &'a [AtomicU64],
-    mask: usize,
-    /// The slot to look at; below their number.
-    at: usize,
-    tag: u64,
-    steps: usize,
-}
-
-impl<'a> Probe<'a> {
-    #[inline(always)]
-    fn new<S: Space>(space: &'a S, table: Table, place: u64) -> Self {
-        let slots = space.slots(table);
-        debug_assert_eq!(slots.len(), table.length());
-        Self { slots, mask: table.mask(), at: table.home(place), tag: tag_of(place), steps: 0 }
-    }
-
-    /// The entry in the home slot, if it has the tag.
-    #[inline(always)]
-    fn at_home(&self, order: Ordering) -> Option<Entry> {
-        // SAFETY: a home is below the length.
-        let below = unsafe { self.slots.get_unchecked(self.at) }.load(order) ^ self.tag;
-        (below <= BELOW_TAG).then_some(Entry(below & ADDRESS))
-    }
-
-    /// The next entry. Whatever other threads store, the end comes after as many slots as there are.
-    #[inline(always)]
-    fn next(&mut self, order: Ordering) -> Option<Entry> {
-        while self.steps <= self.mask {
-            // SAFETY: a home is below the length; later ones are masked by it, a power of two, less one.
-            let slot = unsafe { self.slots.get_unchecked(self.at) }.load(order);
-            if slot == EMPTY {
-                break;
-            }
-            self.at = (self.at + 1) & self.mask;
-            self.steps += 1;
-            let below = slot ^ self.tag;
-            if below <= BELOW_TAG {
-                return Some(Entry(below & ADDRESS));
-            }
-        }
-        None
-    }
-}
-
-/// What came of a first look, if not an entry.
+/// What came of a look, if not an entry.
 #[derive(Debug)]
 pub enum Missed<'a, S: Space> {
     /// There is none of the tag.
     Absent,
-    /// Something rare; [`look_up_again`] tells. With a count that was taken in vain.
+    /// Anything else; looking on tells. With a count that was taken in vain.
     Unclear(Option<Counted<'a, S>>),
+}
+
+/// Looks for an entry in its home slot, without a lock, and takes a count of it, if there is nothing special
+/// about it: three of four entries are at home.
+///
+/// What is less common is left to the caller, whose last call it can be: so a hit saves no registers, and more
+/// of what comes after it is under way while it waits for memory.
+///
+/// # Errors
+/// If it was not found, which says little: [`look_up_first`] tells more, or, if a count was taken in vain,
+/// [`look_up_again`].
+#[inline(always)]
+pub fn look_up_at_home<S: Space>(
+    space: &S,
+    hash: u64,
+    matches: impl Fn(Entry) -> bool,
+) -> Result<Entry, Missed<'_, S>> {
+    let table = space.view(hash).acquire();
+    if table.is_keyed() {
+        return Err(Missed::Unclear(None));
+    }
+    match Probe::new(space, table, hash).at_home(Ordering::Acquire) {
+        Ok(entry) => take_plain(space, entry, matches),
+        Err(EMPTY) => Err(Missed::Absent),
+        Err(_) => Err(Missed::Unclear(None)),
+    }
 }
 
 /// Looks for an entry without a lock, and takes a count of it, if it is the first of the tag and there is
 /// nothing special about it: of 32,768 entries that are met on the way, one has the tag by chance.
-///
-/// What is rare is left to the caller, whose last call it can be: so a hit saves few registers.
 ///
 /// # Errors
 /// If it was not found, which says little: see the protocol.
@@ -289,20 +266,29 @@ pub fn look_up_first<S: Space>(
         return Err(Missed::Unclear(None));
     }
     let mut probe = Probe::new(space, table, hash);
-    let home = probe.at_home(Ordering::Acquire);
-    let first = home.or_else(|| probe.next(Ordering::Acquire)).ok_or(Missed::Absent)?;
-    if space.is_immortal(first) {
-        return if matches(first) { Ok(first) } else { Err(Missed::Unclear(None)) };
+    let first = probe.next(Ordering::Acquire).ok_or(Missed::Absent)?;
+    take_plain(space, first, matches)
+}
+
+/// Takes a count of an entry, then compares it, if there is nothing special about its count.
+#[inline(always)]
+fn take_plain<S: Space>(
+    space: &S,
+    entry: Entry,
+    matches: impl Fn(Entry) -> bool,
+) -> Result<Entry, Missed<'_, S>> {
+    if space.is_immortal(entry) {
+        return if matches(entry) { Ok(entry) } else { Err(Missed::Unclear(None)) };
     }
-    if !space.header(first).count.try_increment_plain() {
+    if !space.header(entry).count.try_increment_plain() {
         return Err(Missed::Unclear(None));
     }
-    let counted = Counted { space, entry: first };
-    if !matches(first) {
+    let counted = Counted { space, entry };
+    if !matches(entry) {
         return Err(Missed::Unclear(Some(counted)));
     }
     core::mem::forget(counted);
-    Ok(first)
+    Ok(entry)
 }
 
 /// Looks for an entry without a lock, and takes a count of it. `None` says little: see the protocol.
@@ -315,7 +301,11 @@ pub fn look_up<S: Space>(
     keyed: impl FnOnce() -> u64,
     matches: impl Fn(Entry) -> bool,
 ) -> Option<Entry> {
-    match look_up_first(space, hash, &matches) {
+    let mut looked = look_up_at_home(space, hash, &matches);
+    if matches!(looked, Err(Missed::Unclear(None))) {
+        looked = look_up_first(space, hash, &matches);
+    }
+    match looked {
         Ok(found) => Some(found),
         Err(Missed::Absent) => None,
         Err(Missed::Unclear(counted)) => {

@@ -9,8 +9,12 @@ use super::atomic::AtomicU32;
 ///
 /// The compiler makes one instruction of a relaxed load, a subtraction and a relaxed store, too, but compares
 /// with memory once more to learn of the 0: a free takes 5% to 10% longer. (Not for MSVC, where a panic runs drops
-/// in funclets, which LLVM lets no assembly jump out of.)
-#[cfg(all(target_arch = "x86_64", not(any(miri, sanitized, target_env = "msvc"))))]
+/// in funclets, which LLVM lets no assembly jump out of; nor for x32, whose pointers are half a register.)
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, sanitized, target_env = "msvc"))
+))]
 #[inline(always)]
 #[must_use]
 pub(crate) fn count_down(counter: &AtomicU32) -> bool {
@@ -28,7 +32,11 @@ pub(crate) fn count_down(counter: &AtomicU32) -> bool {
 }
 
 /// Counts down by one; true when that makes it 0. For the only writer.
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, sanitized, target_env = "msvc")))))]
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(any(miri, sanitized, target_env = "msvc"))
+)))]
 #[inline(always)]
 #[must_use]
 pub(crate) fn count_down(counter: &AtomicU32) -> bool {

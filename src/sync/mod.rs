@@ -8,6 +8,7 @@
 //! - [`RawMutex`]: a lock that never allocates and is whole in a forked child. (parking_lot's slow path
 //!   allocates; in a child it hands locks to sleepers that are gone, and its table of sleepers may be locked
 //!   for ever; and it does not let the forking thread pass: `tests/fork.rs` shows the first and the last.)
+//! - `count_down`: a counter with one writer.
 //! - [`Published`]: a value that never goes away, found without a lock.
 //! - [`Arc`], [`OnceLock`]: std's.
 //! - `const_fn!`: a function that is `const` except under loom, whose constructors are not.
