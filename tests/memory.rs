@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use hoopsnake::heap;
 
+mod random;
 mod watched;
+use random::Random;
 use watched::Watched;
 
 #[global_allocator]
@@ -52,18 +54,6 @@ fn in_huge_pages() -> Option<f64> {
     let sums = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let line = sums.lines().find(|line| line.starts_with("AnonHugePages"))?;
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
-}
-
-/// A small random number generator (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (((self.0 >> 32) * n as u64) >> 32) as usize
-    }
 }
 
 /// Many small blocks, and a random order to free them in.

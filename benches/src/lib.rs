@@ -15,6 +15,7 @@ mod random;
 mod row;
 mod text;
 
+pub use random::Random;
 pub use row::{Row, Subject, on_deep_stack};
 
 /// A size of workload: as given where it is measured, a hundredth where tests only see it run.

@@ -1,14 +1,18 @@
 //! Numbers that are the same in every run.
 
 /// xorshift64*: what it costs is small beside an allocation.
+#[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
+    /// The numbers that belong to a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
+    /// The next number.
     #[inline(always)]
+    #[expect(clippy::should_implement_trait, reason = "there is no end")]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

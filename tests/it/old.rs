@@ -3,22 +3,12 @@
 use hoopsnake::Cc;
 use hoopsnake::gc::{self, GenerationStats, PerGeneration};
 
+use crate::random::Random;
 use crate::support::{Drops, Node};
 
 /// Runs a test with a collector of its own, as a new thread has it.
 fn anew(test: impl FnOnce() + Send + 'static) {
     std::thread::spawn(test).join().expect("the test");
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % n
-    }
 }
 
 /// What all runs have done.

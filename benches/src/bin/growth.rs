@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use hoopsnake::gc::{self, Generation, GenerationStats};
 use hoopsnake::{Cc, Trace, TraceInfo, Tracer};
+use hoopsnake_benches::Random;
 
 /// Three slots for edges.
 struct Node(RefCell<[Option<Cc<Node>>; 3]>);
@@ -39,18 +40,6 @@ fn dead_pair() -> Cc<Node> {
     a
 }
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) * bound as u64) >> 32) as usize
-    }
-}
-
 /// The measurements of one size.
 struct Point {
     live: usize,
@@ -68,7 +57,7 @@ const OPERATIONS: usize = 1_000_000;
 
 fn measure(live: usize) -> Point {
     gc::disable();
-    let mut random = Random(live as u64);
+    let mut random = Random::new(live as u64);
     let nodes: Vec<_> = (0..live).map(|_| node()).collect();
     for node in &nodes {
         (0..3).for_each(|slot| link(node, slot, &nodes[random.below(live)]));
