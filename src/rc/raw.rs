@@ -275,7 +275,8 @@ impl<T: ?Sized, P: Policy> RawCc<T, P> {
     /// The handle that [`into_raw`](Self::into_raw) made a pointer of. Free.
     ///
     /// # Safety
-    /// `raw` came from `into_raw` of the same pointer type, on this thread, and is turned back once.
+    /// `raw` came from `into_raw` of the same pointer type, on this thread, and is turned back once. Its type may
+    /// have been unsized in between, to a trait object of the value's.
     ///
     /// ```
     /// # use hoopsnake::Cc;
@@ -283,6 +284,12 @@ impl<T: ?Sized, P: Policy> RawCc<T, P> {
     /// // SAFETY: from `into_raw`, once.
     /// let cc = unsafe { Cc::from_raw(raw) };
     /// # assert_eq!(*cc, 3);
+    ///
+    /// // An object behind a trait.
+    /// let raw = Cc::into_raw(cc) as *const dyn std::fmt::Display;
+    /// // SAFETY: as above.
+    /// let shown: Cc<dyn std::fmt::Display> = unsafe { Cc::from_raw(raw) };
+    /// assert_eq!(shown.to_string(), "3");
     /// ```
     #[inline]
     pub unsafe fn from_raw(raw: *const T) -> Self {

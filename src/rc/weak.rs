@@ -145,7 +145,8 @@ impl<T: ?Sized, P: Policy> RawWeak<T, P> {
     /// The handle that [`into_raw`](Self::into_raw) made a pointer of. Free.
     ///
     /// # Safety
-    /// `raw` came from `into_raw` of the same pointer type, on this thread, and is turned back once.
+    /// `raw` came from `into_raw` of the same pointer type, on this thread, and is turned back once. Its type may
+    /// have been unsized in between, to a trait object of the value's.
     ///
     /// ```
     /// # use hoopsnake::Weak;

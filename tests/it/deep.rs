@@ -1,15 +1,19 @@
 //! Deep structures on a stack of 64 KiB: C06, T01, T02, T04, and what a chain hangs on.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hoopsnake::{Cc, Dying, Finalize, Trace, TraceInfo, Tracer, Untraced, gc};
 
-use crate::support::{on_small_stack, trace};
+use crate::support::{Node, on_small_stack, trace};
 
-/// 10 million where the tests run as users build.
-const DEPTH: usize = if cfg!(debug_assertions) { 100_000 } else { 10_000_000 };
+/// The million of the cases; 10 million where the tests run as users build.
+const DEPTH: usize = match (cfg!(debug_assertions), cfg!(sanitized)) {
+    (false, _) => 10_000_000,
+    (true, false) => 1_000_000,
+    (true, true) => 100_000,
+};
 
 struct Link {
     next: RefCell<Option<Cc<Link>>>,
@@ -106,6 +110,42 @@ fn t02_mixed_nesting() {
         *cell.borrow_mut() = Some(top);
         drop(end);
         assert_eq!(gc::collect(), DEPTH);
+    });
+}
+
+/// Python's list, tuple, dict and instance in each other: a type for each, and no type knows the next one.
+#[test]
+fn t02_mixed_types() {
+    struct Instance {
+        attribute: RefCell<Box<dyn Trace>>,
+    }
+    trace!(Instance { attribute });
+    fn nest(depth: usize, end: Cc<Node>) -> Box<dyn Trace> {
+        let mut top: Box<dyn Trace> = Box::new(end);
+        for i in 0..depth {
+            top = match i % 4 {
+                0 => Box::new(Cc::new(RefCell::new(vec![top]))),
+                1 => Box::new(Cc::new((top, i))),
+                2 => Box::new(Cc::new(HashMap::from([(i, top)]))),
+                _ => Box::new(Cc::new(Instance { attribute: RefCell::new(top) })),
+            };
+        }
+        top
+    }
+    on_small_stack(|| {
+        let end = Node::new(0);
+        let weak = Cc::downgrade(&end);
+        drop(nest(200_000, end));
+        assert!(weak.upgrade().is_none());
+        // Once more as a cycle.
+        gc::disable();
+        let outer = Cc::new(Instance { attribute: RefCell::new(Box::new(())) });
+        let end = Node::new(0);
+        let weak = Cc::downgrade(&end);
+        *outer.attribute.borrow_mut() = Box::new((outer.clone(), nest(200_000, end)));
+        drop(outer);
+        assert_eq!(gc::collect(), 200_002);
+        assert!(weak.upgrade().is_none());
     });
 }
 

@@ -51,7 +51,7 @@ fn assert_hidden<T: Trace>(build: impl FnOnce(&Edge) -> T) {
 }
 
 #[test]
-fn structs() {
+fn x19_structs() {
     #[derive(Trace)]
     struct Unit;
     #[derive(Trace)]
@@ -73,7 +73,7 @@ fn structs() {
 }
 
 #[test]
-fn containers() {
+fn x19_containers() {
     #[derive(Trace)]
     struct Containers {
         boxed: Box<Edge>,
@@ -106,7 +106,7 @@ fn containers() {
 }
 
 #[test]
-fn enums() {
+fn x19_enums() {
     #[derive(Trace)]
     enum Value {
         Nothing,
@@ -131,7 +131,7 @@ fn enums() {
 }
 
 #[test]
-fn generics() {
+fn x19_generics() {
     #[derive(Trace)]
     struct Pair<A, B: Iterator, const N: usize>
     where
@@ -166,14 +166,14 @@ fn generics() {
 }
 
 #[test]
-fn a_marker_has_no_edges() {
+fn x19_a_marker_has_no_edges() {
     #[derive(Trace)]
     struct Marked<T>(PhantomData<T>, Edge);
     assert_traced(|hub| Marked::<Rc<Edge>>(PhantomData, hub.clone()));
 }
 
 #[test]
-fn skipped_fields_are_hidden() {
+fn x19_skipped_fields_are_hidden() {
     #[derive(Trace)]
     struct Shares {
         #[trace(skip)]
@@ -188,7 +188,7 @@ fn skipped_fields_are_hidden() {
 }
 
 #[test]
-fn leaf_fields_do_not_hold_their_owner() {
+fn x19_leaf_fields_do_not_hold_their_owner() {
     #[derive(Trace)]
     struct Named {
         #[trace(leaf)]
@@ -201,14 +201,14 @@ fn leaf_fields_do_not_hold_their_owner() {
 }
 
 #[test]
-fn weak_fields_hold_nothing() {
+fn x19_weak_fields_hold_nothing() {
     #[derive(Trace)]
     struct Child(Weak<Hub>, RefCell<Weak<Hub>>, Edge);
     assert_traced(|hub| Child(Cc::downgrade(hub), RefCell::new(Cc::downgrade(hub)), hub.clone()));
 }
 
 #[test]
-fn unsafe_with_traces_what_the_function_traces() {
+fn x19_unsafe_with_traces_what_the_function_traces() {
     struct Foreign(Edge, Edge);
 
     fn both(foreign: &Foreign, tracer: &mut Tracer<'_>) {
@@ -234,7 +234,7 @@ fn unsafe_with_traces_what_the_function_traces() {
 }
 
 #[test]
-fn edges_may_change_between_runs() {
+fn x19_edges_may_change_between_runs() {
     #[derive(Trace)]
     enum State {
         Empty,
@@ -254,7 +254,7 @@ fn edges_may_change_between_runs() {
 }
 
 #[test]
-fn rings_and_trees_of_nodes() {
+fn x19_rings_and_trees_of_nodes() {
     #[derive(Trace)]
     struct Node {
         id: u64,

@@ -129,6 +129,17 @@ fn i10_atoms_are_the_same_everywhere() {
     assert!(names.iter().all(|id| *id == names[0]));
 }
 
+/// Folding and sharing constants is the compiler's; what it made of them is the same atom, and values that are
+/// made apart are not.
+#[test]
+fn i11_i12_constants_are_shared_through_atoms() {
+    let _alone = alone();
+    assert!(atom!(concat!("ab", "ab", "ab")).ptr_eq(atom!("ababab")));
+    assert!(atom!("ababab").ptr_eq(&intern(&"ab".repeat(3))));
+    let constant = Int::new(1000);
+    assert!(constant.ptr_eq(&constant.clone()) && !constant.ptr_eq(&Int::new(1000)));
+}
+
 #[test]
 fn i01_wider_ranges() {
     for value in [257, 512, 513, 1000, 1024] {

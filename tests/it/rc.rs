@@ -452,6 +452,88 @@ fn x08_shapes_in_cycles() {
     cycle(|| [6_u8; 300_000], |value| value.iter().all(|&byte| byte == 6));
 }
 
+/// Objects behind a trait: one handle for types of all shapes, with edges and without, strong and weak.
+#[test]
+fn x08_trait_objects() {
+    trait Named: 'static {
+        fn name(&self) -> String;
+    }
+    impl Named for u8 {
+        fn name(&self) -> String {
+            format!("byte {self}")
+        }
+    }
+    #[repr(align(64))]
+    struct Wide(Drops, [u8; 200]);
+    impl Named for Untraced<Wide> {
+        fn name(&self) -> String {
+            format!("{} wide bytes", self.0.1.len())
+        }
+    }
+    impl Drop for Wide {
+        fn drop(&mut self) {
+            drop(self.0.probe());
+        }
+    }
+    struct Holder {
+        number: usize,
+        edge: RefCell<Option<Cc<dyn Named>>>,
+        _probe: crate::support::Probe,
+    }
+    crate::support::trace!(Holder { edge });
+    impl Named for Holder {
+        fn name(&self) -> String {
+            format!("holder {}", self.number)
+        }
+    }
+    fn unsized_<T: Named>(cc: Cc<T>) -> Cc<dyn Named> {
+        let raw: *const T = Cc::into_raw(cc);
+        // SAFETY: from `into_raw`, once; the same object.
+        unsafe { Cc::from_raw(raw as *const dyn Named) }
+    }
+    fresh();
+    let drops = Drops::default();
+    let holder =
+        |number| Cc::new(Holder { number, edge: RefCell::default(), _probe: drops.probe() });
+    let all = || {
+        [
+            unsized_(Cc::new(7_u8)),
+            unsized_(Cc::new(Untraced(Wide(drops.clone(), [1; 200])))),
+            unsized_(holder(3)),
+        ]
+    };
+    for way in 0..3 {
+        let before = drops.count();
+        let objects = all();
+        let names: Vec<_> = objects.iter().map(|object| object.name()).collect();
+        assert_eq!(names, ["byte 7", "200 wide bytes", "holder 3"]);
+        assert!(Cc::id(&objects[1]).is_multiple_of(64));
+        assert_eq!(objects.each_ref().map(gc::is_tracked), [false, false, true]);
+        assert_eq!(objects.iter().map(Cc::id).collect::<HashSet<_>>().len(), 3);
+        let weaks = objects.each_ref().map(Cc::downgrade);
+        assert_eq!(gc::collect(), 0);
+        assert!(weaks.iter().all(|weak| weak.upgrade().is_some_and(|same| same.name().len() > 5)));
+        match way {
+            0 => drop(objects),
+            1 => objects.into_iter().for_each(drop),
+            _ => drop((weaks.clone(), objects)),
+        }
+        assert!(weaks.iter().all(|weak| weak.upgrade().is_none()));
+        assert_eq!(drops.count(), before + 2);
+    }
+    // Cycles of them.
+    let before = drops.count();
+    let holders: Vec<_> = (0..10).map(holder).collect();
+    for n in 0..10 {
+        *holders[n].edge.borrow_mut() = Some(unsized_(holders[(n + 1) % 10].clone()));
+    }
+    let last = unsized_(holders[9].clone());
+    drop(holders);
+    assert_eq!((gc::collect(), last.name()), (0, "holder 9".to_owned()));
+    drop(last);
+    assert_eq!((gc::collect(), drops.count()), (10, before + 10));
+}
+
 /// Objects of size zero that count as traced: each has its identity, also in slices.
 #[test]
 fn x08_traced_objects_of_size_zero() {
