@@ -4,6 +4,12 @@ use core::fmt;
 use core::ops::{Index, IndexMut};
 
 /// How many runs an object has survived, and which ages a run takes.
+///
+/// ```
+/// use hoopsnake::gc::Generation;
+/// assert_eq!(Generation::try_from(1), Ok(Generation::Middle));
+/// assert!(Generation::Young < Generation::Old);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Generation {
     /// What was born since the last run.
@@ -15,6 +21,12 @@ pub enum Generation {
 }
 
 /// Numbers that name no [`Generation`]: Python's `ValueError`.
+///
+/// ```
+/// use hoopsnake::gc::Generation;
+/// let error = Generation::try_from(3).unwrap_err();
+/// assert_eq!(error.to_string(), "there is no generation 3: they are 0, 1 and 2");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSuchGeneration(u8);
 
@@ -41,6 +53,13 @@ impl TryFrom<u8> for Generation {
 }
 
 /// One `T` for each generation; indexed by [`Generation`].
+///
+/// ```
+/// use hoopsnake::gc::{Generation, PerGeneration};
+/// let mut names = PerGeneration { young: "a", middle: "b", old: "c" };
+/// names[Generation::Old] = "d";
+/// assert_eq!(names.old, "d");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PerGeneration<T> {
     /// For [`Generation::Young`].

@@ -7,7 +7,15 @@ use crate::object::ObjectRef;
 use crate::object::dirty;
 use crate::object::side::{Word, word};
 
-/// What is known of an object without its type.
+/// What is known of an object without its type: see [`gc::objects`](crate::gc::objects).
+///
+/// ```
+/// use hoopsnake::{Cc, gc};
+/// let list = Cc::new(vec![Cc::new(1)]);
+/// let info = gc::objects(None)[0];
+/// assert_eq!((info.id, info.strong, info.weak), (Cc::id(&list), 1, 0));
+/// assert_eq!(info.size, size_of::<Vec<Cc<i32>>>());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectInfo {

@@ -51,7 +51,12 @@ const RETRY: i64 = 1000;
 /// Full runs at a thread's end: finalizers may leave new garbage, but not for ever.
 const LAST_RUNS: usize = 10;
 
-/// Where automatic runs begin.
+/// Where automatic runs begin: see [`gc::set_mode`](crate::gc::set_mode).
+///
+/// ```
+/// use hoopsnake::gc::{self, Mode};
+/// assert_eq!(gc::set_mode(Mode::AtPoll), Mode::Automatic);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// Inside `Cc::new`, after the new object is complete.

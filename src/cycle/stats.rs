@@ -5,7 +5,14 @@ use std::time::Instant;
 
 use super::candidates::Counts;
 
-/// What the runs of one generation have done.
+/// What the runs of one generation have done: see [`gc::stats`](crate::gc::stats).
+///
+/// ```
+/// use hoopsnake::gc;
+/// gc::collect();
+/// let full = gc::stats().old;
+/// assert!(full.collections == 1 && full.longest <= full.duration);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GenerationStats {

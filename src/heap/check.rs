@@ -34,7 +34,13 @@ use crate::base::cold::abort;
 use crate::base::config::{ADDRESSES, ARENA, GRANULE, GROUP, GROUPS, PAGE};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How much of a caller's mistakes the heap looks for.
+/// How much of a caller's mistakes the heap looks for: see [`set_checks`].
+///
+/// ```
+/// use hoopsnake::heap::Checks;
+/// assert!(Checks::Usual < Checks::Full);
+/// assert_eq!(Checks::default(), Checks::Usual);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[non_exhaustive]
 pub enum Checks {

@@ -2,6 +2,19 @@
 //!
 //! Words (pymalloc's): an **arena** is a large aligned piece of the reservation; a **pool** is a
 //! granule (64 KiB, or a few) of blocks of one **size class**; a **block** is what the caller gets.
+//!
+//! ```
+//! use hoopsnake::{PoolAlloc, heap};
+//!
+//! #[global_allocator]
+//! static GLOBAL: PoolAlloc = PoolAlloc;
+//!
+//! let before = heap::allocated_blocks();
+//! let list = vec![1, 2, 3];
+//! assert_eq!(heap::allocated_blocks(), before + 1);
+//! drop(list);
+//! println!("{}", heap::stats());
+//! ```
 
 #[cfg(not(loom))]
 mod allowance;

@@ -71,6 +71,13 @@ pub struct Stats {
 }
 
 /// Numbers of one size class.
+///
+/// ```
+/// let stats = hoopsnake::heap::stats();
+/// let largest = stats.classes.iter().max_by_key(|class| class.bytes).unwrap();
+/// println!("most is in blocks of {} bytes: {}", largest.block_size, largest.in_use);
+/// assert_eq!(largest.bytes, largest.in_use * largest.block_size);
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct ClassStats {
@@ -91,12 +98,25 @@ pub struct ClassStats {
 }
 
 impl Stats {
-    /// Bytes of all arenas: what the parts add up to.
+    /// Bytes of all arenas: what the parts add up to. A product.
+    ///
+    /// ```
+    /// use hoopsnake::heap;
+    /// let stats = heap::stats();
+    /// assert_eq!(stats.total(), stats.arenas * heap::ARENA_SIZE);
+    /// ```
     pub fn total(&self) -> usize {
         self.arenas * ARENA_SIZE
     }
 
-    /// Blocks in use, of all kinds: `sys.getallocatedblocks()`.
+    /// Blocks in use, of all kinds: `sys.getallocatedblocks()`. A sum over the classes.
+    ///
+    /// ```
+    /// let before = hoopsnake::heap::stats().blocks_in_use();
+    /// let kept = hoopsnake::Cc::new(1u64);
+    /// assert_eq!(hoopsnake::heap::stats().blocks_in_use(), before + 1);
+    /// # drop(kept);
+    /// ```
     pub fn blocks_in_use(&self) -> usize {
         let classes: usize = self.classes.iter().map(|class| class.in_use).sum();
         classes + self.roomy.in_use + self.objects.in_use + self.runs.in_use + self.huge.in_use
@@ -165,6 +185,17 @@ impl Stats {
 /// What the heap holds now. Python: `sys._debugmallocstats()`.
 ///
 /// See [`Stats`].
+///
+/// ```
+/// use hoopsnake::{Cc, heap};
+/// let before = heap::stats();
+/// let kept: Vec<_> = (0..100u64).map(Cc::new).collect();
+/// assert_eq!(heap::stats().objects.in_use, before.objects.in_use + 100);
+/// # drop(kept);
+/// ```
+///
+/// # Cost
+/// A walk over all pools under the arena lock, about 20 ns each; nothing is allocated.
 pub fn stats() -> Stats {
     let mut stats = Stats::new();
     let here = ThreadHeap::current();

@@ -40,7 +40,7 @@ pub struct InternMap<T: ?Sized, V> {
 }
 
 impl<T: ?Sized, V> InternMap<T, V> {
-    /// A map without keys; it has no memory yet.
+    /// A map without keys; it has no memory yet. Free.
     ///
     /// ```
     /// # use hoopsnake::intern::InternMap;
@@ -50,7 +50,7 @@ impl<T: ?Sized, V> InternMap<T, V> {
         Self { table: HashTable::new() }
     }
 
-    /// A map with room for so many keys.
+    /// A map with room for so many keys. One allocation: at least a word, the value and a byte for each.
     ///
     /// # Panics
     /// If memory is refused, as `HashMap::with_capacity`.
@@ -93,7 +93,7 @@ impl<T: ?Sized, V> InternMap<T, V> {
         self.table.capacity()
     }
 
-    /// Makes room for so many more keys.
+    /// Makes room for so many more keys: at most one allocation, to which all keys move by their stored hashes.
     ///
     /// # Panics
     /// If memory is refused, as `HashMap::reserve`.
@@ -108,7 +108,7 @@ impl<T: ?Sized, V> InternMap<T, V> {
         self.table.reserve(more, |(key, _)| key.stored_hash());
     }
 
-    /// Gives back what room is not needed.
+    /// Gives back what room is not needed: as [`reserve`](Self::reserve), to a smaller table.
     ///
     /// ```
     /// # use hoopsnake::intern::InternMap;
@@ -120,7 +120,7 @@ impl<T: ?Sized, V> InternMap<T, V> {
         self.table.shrink_to_fit(|(key, _)| key.stored_hash());
     }
 
-    /// Drops all keys and values; keeps the room.
+    /// Drops all keys and values, one after the other; keeps the room.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternMap, intern};
@@ -238,7 +238,7 @@ impl<T: ?Sized, V> InternMap<T, V> {
         found.ok().map(|held| held.remove().0)
     }
 
-    /// Keeps the keys and values that `keep` is true for.
+    /// Keeps the keys and values that `keep` is true for. A walk over the room, as all that visits all keys.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternMap, intern};

@@ -23,7 +23,7 @@ pub struct InternSet<T: ?Sized> {
 }
 
 impl<T: ?Sized> InternSet<T> {
-    /// An empty set; it has no memory yet.
+    /// An empty set; it has no memory yet. Free.
     ///
     /// ```
     /// # use hoopsnake::intern::InternSet;
@@ -33,7 +33,7 @@ impl<T: ?Sized> InternSet<T> {
         Self { map: InternMap::new() }
     }
 
-    /// An empty set with room for so many values.
+    /// An empty set with room for so many values. Costs what [`InternMap::with_capacity`] costs.
     ///
     /// # Panics
     /// If memory is refused, as `HashSet::with_capacity`.
@@ -76,7 +76,7 @@ impl<T: ?Sized> InternSet<T> {
         self.map.capacity()
     }
 
-    /// Makes room for so many more values.
+    /// Makes room for so many more values. Costs what [`InternMap::reserve`] costs.
     ///
     /// # Panics
     /// If memory is refused, as `HashSet::reserve`.
@@ -91,7 +91,7 @@ impl<T: ?Sized> InternSet<T> {
         self.map.reserve(more);
     }
 
-    /// Gives back what room is not needed.
+    /// Gives back what room is not needed. Costs what [`InternMap::shrink_to_fit`] costs.
     ///
     /// ```
     /// # use hoopsnake::intern::InternSet;
@@ -103,7 +103,7 @@ impl<T: ?Sized> InternSet<T> {
         self.map.shrink_to_fit();
     }
 
-    /// Drops all values; keeps the room.
+    /// Drops all values, one after the other; keeps the room.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternSet, intern};
@@ -159,7 +159,7 @@ impl<T: ?Sized> InternSet<T> {
         self.map.remove(value).is_some()
     }
 
-    /// Keeps the values that `keep` is true for.
+    /// Keeps the values that `keep` is true for. A walk over the room, as all that visits all values.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternSet, intern};
@@ -181,7 +181,7 @@ impl<T: ?Sized> InternSet<T> {
         SetIter(self.map.iter())
     }
 
-    /// Whether all values are in another set too. Python's `set.issubset`.
+    /// Whether all values are in another set too. Python's `set.issubset`. A [`contains`](Self::contains) for each.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternSet, intern};
@@ -192,7 +192,7 @@ impl<T: ?Sized> InternSet<T> {
         self.len() <= other.len() && self.iter().all(|value| other.contains(value))
     }
 
-    /// Whether no value is in another set too. Python's `set.isdisjoint`.
+    /// Whether no value is in another set too. Python's `set.isdisjoint`. A [`contains`](Self::contains) for each.
     ///
     /// ```
     /// # use hoopsnake::intern::{InternSet, intern};

@@ -24,7 +24,7 @@ pub fn intern(text: &str) -> Interned<str> {
     try_intern(text).unwrap_or_else(|error| error.handle())
 }
 
-/// As [`intern`], without an end when memory is refused.
+/// As [`intern`], at the same cost, without an end when memory is refused.
 ///
 /// # Errors
 /// When there is no memory for a new entry.

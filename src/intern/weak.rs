@@ -187,7 +187,7 @@ impl<T: ?Sized> Interned<T> {
 }
 
 impl<T: ?Sized> WeakInterned<T> {
-    /// A weak handle of nothing.
+    /// A weak handle of nothing. Free.
     ///
     /// ```
     /// # use hoopsnake::intern::WeakInterned;
@@ -199,7 +199,8 @@ impl<T: ?Sized> WeakInterned<T> {
 
     /// A handle that keeps the value, unless the entry has died.
     ///
-    /// Calling Python's weak reference. Takes a lock that only weak handles of this entry take.
+    /// Calling Python's weak reference. Costs a lock that only weak handles of this entry take, and an atomic
+    /// addition.
     ///
     /// ```
     /// # use hoopsnake::intern::intern;

@@ -48,13 +48,31 @@ use super::ObjectRef;
 pub unsafe trait Trace: 'static {
     /// Reports the edges of this value to `tracer`.
     ///
-    /// Called twice per object in a run; its cost is a large part of the run's.
+    /// Called twice per object in a run; its cost is a large part of the run's. [`Trace`] has an example; programs
+    /// do not call it but for the fields of what they implement it for.
     fn trace(&self, tracer: &mut Tracer<'_>);
 }
 
 /// What the collector knows of a type before it sees a value; derived together with [`Trace`].
 ///
 /// It is a trait of its own so that `dyn Trace` objects are possible.
+///
+/// ```
+/// use hoopsnake::{Cc, Trace, TraceInfo, Tracer, gc};
+///
+/// /// Of another crate, without handles in it.
+/// struct Date(u16, u8, u8);
+///
+/// // SAFETY: there is nothing to report.
+/// unsafe impl Trace for Date {
+///     fn trace(&self, _: &mut Tracer<'_>) {}
+/// }
+/// impl TraceInfo for Date {
+///     const NEEDS_TRACE: bool = false;
+/// }
+/// let date = Cc::new(Date(1991, 2, 20));
+/// assert!(!gc::is_tracked(&date) && date.0 == 1991);
+/// ```
 pub trait TraceInfo: Trace + Sized {
     /// Whether a value may hold an edge. `false` makes an object a leaf: the collector never looks
     /// at it and its header is 8 bytes instead of 16. A wrong `false` only leaks.
@@ -65,7 +83,7 @@ pub trait TraceInfo: Trace + Sized {
 }
 
 /// The finalizer of objects that hold a `T`. It knows its type, so that no other type's can be taken by
-/// mistake; [`finalizer`](crate::finalizer) makes one.
+/// mistake; [`finalizer`](crate::finalizer) makes one, and has an example.
 pub struct FinalizeFn<T> {
     /// Expects a whole `T` in the object, and a handle that is held meanwhile.
     pub(crate) call: unsafe fn(ObjectRef),
@@ -83,8 +101,8 @@ const BATCH: usize = 256;
 
 /// Collects the edges that [`Trace::trace`] reports.
 ///
-/// Only the collector makes one. Edges go into a buffer and are looked at in batches, so that their
-/// cache misses overlap.
+/// Only the collector makes one, and [`Trace`] shows what to do with it. Edges go into a buffer of 2 KiB and are
+/// looked at in batches, so that their cache misses overlap.
 pub struct Tracer<'run> {
     buffer: [ObjectRef; BATCH],
     len: usize,
@@ -136,7 +154,7 @@ impl<'run> Tracer<'run> {
     /// Says that the value has edges that cannot be seen now: the object lives, whatever its count.
     ///
     /// For containers that may be in the middle of a change, such as a `RefCell` that is mutably
-    /// borrowed. The edges that are reported all the same must be real.
+    /// borrowed. The edges that are reported all the same must be real. One store.
     ///
     /// ```
     /// use hoopsnake::{Trace, Tracer};

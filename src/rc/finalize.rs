@@ -46,11 +46,29 @@ use crate::object::trace::{FinalizeFn, Trace};
 /// assert!(phoenix.0 == 7 && Cc::is_finalized(&phoenix));
 /// ```
 pub trait Finalize: Trace + Sized {
-    /// Called once, when no handle from outside of the garbage is left.
+    /// Called once, when no handle from outside of the garbage is left. See [`Finalize`] for an example.
+    ///
+    /// Costs a call; a death by count takes a slower path, and of a run's garbage all is counted again.
     fn finalize(&self, this: &Dying<'_, Self>);
 }
 
-/// An object whose finalizer runs.
+/// An object whose finalizer runs; it can be read like the object itself.
+///
+/// ```
+/// use hoopsnake::{Cc, Dying, Finalize, Trace};
+///
+/// #[derive(Trace)]
+/// #[trace(finalize)]
+/// struct File(String);
+///
+/// impl Finalize for File {
+///     fn finalize(&self, this: &Dying<'_, Self>) {
+///         assert_eq!(this.0, self.0);
+///         println!("{} is closed", this.0);
+///     }
+/// }
+/// drop(Cc::new(File("spam.txt".into())));
+/// ```
 pub struct Dying<'a, T> {
     value: NonNull<T>,
     _alive: PhantomData<&'a T>,
@@ -58,9 +76,25 @@ pub struct Dying<'a, T> {
 
 impl<T> Dying<'_, T> {
     /// A handle: if it is kept, the object lives on, with all that it reaches. `None` if the object is
-    /// not of [`Cc`](crate::Cc). An addition.
+    /// not of [`Cc`](crate::Cc). Costs an addition.
     ///
-    /// See [`Finalize`] for an example.
+    /// ```
+    /// use std::cell::RefCell;
+    /// use hoopsnake::{Cc, Dying, Finalize, Trace};
+    ///
+    /// #[derive(Trace)]
+    /// #[trace(finalize)]
+    /// struct Phoenix;
+    /// thread_local!(static ASHES: RefCell<Option<Cc<Phoenix>>> = RefCell::default());
+    ///
+    /// impl Finalize for Phoenix {
+    ///     fn finalize(&self, this: &Dying<'_, Self>) {
+    ///         ASHES.set(Dying::to_cc(this));
+    ///     }
+    /// }
+    /// drop(Cc::new(Phoenix));
+    /// assert!(ASHES.take().is_some_and(|phoenix| Cc::is_finalized(&phoenix)));
+    /// ```
     #[must_use]
     pub fn to_cc(this: &Self) -> Option<RawCc<T, Local>> {
         // SAFETY: whoever calls a finalizer holds a handle.

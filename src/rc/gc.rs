@@ -2,6 +2,22 @@
 //!
 //! Each thread has its own. Automatic runs begin inside [`Cc::new`](crate::Cc::new), after the new
 //! object is complete.
+//!
+//! ```
+//! use std::cell::RefCell;
+//! use hoopsnake::{Cc, Trace, gc};
+//!
+//! #[derive(Trace)]
+//! struct Node { next: RefCell<Option<Cc<Node>>> }
+//!
+//! for _ in 0..100_000 {
+//!     let node = Cc::new(Node { next: RefCell::default() });
+//!     *node.next.borrow_mut() = Some(node.clone());
+//! }
+//! assert!(gc::stats().young.collected > 50_000, "without being asked");
+//! gc::collect();
+//! assert!(gc::objects(None).is_empty());
+//! ```
 
 use core::marker::PhantomData;
 
@@ -52,7 +68,7 @@ pub fn collect_generation(generation: Generation) -> usize {
     cycle::collect(generation)
 }
 
-/// Lets runs begin by themselves, which is the default. `gc.enable()`.
+/// Lets runs begin by themselves, which is the default. `gc.enable()`. A store, as in all that sets something here.
 ///
 /// ```
 /// # use hoopsnake::gc;
@@ -84,6 +100,7 @@ pub fn disable() {
 pub fn is_enabled() -> bool {
     cycle::is_enabled()
 }
+
 /// Keeps runs from beginning by themselves while the guard is there; then it is as before. Free.
 ///
 /// ```
@@ -99,7 +116,14 @@ pub fn pause() -> Pause {
     Pause { before: cycle::set_enabled(false), _of_this_thread: PhantomData }
 }
 
-/// What [`pause`] returns.
+/// What [`pause`] returns: a guard, for this thread.
+///
+/// ```
+/// # use hoopsnake::gc;
+/// let pause: gc::Pause = gc::pause();
+/// drop(pause);
+/// assert!(gc::is_enabled());
+/// ```
 #[derive(Debug)]
 pub struct Pause {
     before: bool,
@@ -178,7 +202,8 @@ pub fn poll() -> usize {
 }
 
 /// What has happened since: new objects with edges less those that died, since the last run; young runs
-/// since the last that took the middle generation; such runs since the last full one. `gc.get_count()`.
+/// since the last that took the middle generation; such runs since the last full one. `gc.get_count()`. A few loads,
+/// as in all that asks for numbers here.
 ///
 /// ```
 /// use hoopsnake::gc;

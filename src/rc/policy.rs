@@ -16,6 +16,15 @@ mod sealed {
 }
 
 /// How handles are counted: [`Local`], by one thread. Sealed.
+///
+/// ```
+/// use hoopsnake::{Policy, RawCc};
+/// // Of every kind of counted pointer.
+/// fn is_shared<T, P: Policy>(pointer: &RawCc<T, P>) -> bool {
+///     RawCc::strong_count(pointer) > 1
+/// }
+/// assert!(!is_shared(&hoopsnake::Cc::new(1)));
+/// ```
 pub trait Policy: sealed::Sealed + 'static {
     /// One more handle.
     #[doc(hidden)]
@@ -45,6 +54,12 @@ pub trait Policy: sealed::Sealed + 'static {
 }
 
 /// Handles stay on the thread that made them: counting takes no atomics.
+///
+/// ```
+/// use hoopsnake::{Cc, Local, RawCc};
+/// let same: RawCc<u8, Local> = Cc::new(7);
+/// assert_eq!(*same, 7);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Local {}
 

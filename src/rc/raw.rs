@@ -18,6 +18,12 @@ use crate::object::trace::{Trace, TraceInfo, Tracer};
 use crate::object::vtable;
 
 /// A counted pointer whose cycles are collected. See [`Cc`](crate::Cc), its form for one thread.
+///
+/// ```
+/// use hoopsnake::{Cc, Local, RawCc};
+/// let one: RawCc<str, Local> = Cc::from("one");
+/// assert_eq!(&*one, "one");
+/// ```
 pub struct RawCc<T: ?Sized, P: Policy> {
     value: NonNull<T>,
     _owns: PhantomData<(P, T)>,

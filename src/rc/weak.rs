@@ -11,6 +11,13 @@ use crate::object::ObjectRef;
 use crate::object::trace::{Trace, TraceInfo, Tracer};
 
 /// A handle that does not keep its object alive. See [`Weak`](crate::Weak), its form for one thread.
+///
+/// ```
+/// use hoopsnake::{Cc, Local, RawWeak};
+/// let one = Cc::new(1);
+/// let weak: RawWeak<i32, Local> = Cc::downgrade(&one);
+/// assert!(weak.upgrade().is_some());
+/// ```
 pub struct RawWeak<T: ?Sized, P: Policy> {
     value: NonNull<T>,
     _of: PhantomData<(*const T, P)>,
