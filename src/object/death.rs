@@ -7,7 +7,6 @@
 //! A run of the collector changes that for its garbage, which it drops in its own order: see
 //! [`last_handle`]. What this file knows of a run is the bit `Candidate` (it may die in a finalizer of the
 //! run) and the flag of members, so that nothing here depends on the collector.
-//!
 
 use crate::heap::object_pool::ObjectHeap;
 
