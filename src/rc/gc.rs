@@ -233,7 +233,8 @@ pub fn threshold() -> PerGeneration<usize> {
 
 /// Fixes the [`threshold`]s. `gc.set_threshold()`, but for `old`, which is a percentage of growth here.
 ///
-/// With `young: 0` no run begins by itself.
+/// With `young: 0` no run begins by itself. More than 80,000 is remembered, but counts as that: births are not counted
+/// further.
 ///
 /// ```
 /// use hoopsnake::gc::{self, PerGeneration};

@@ -65,6 +65,21 @@ fn g03_a_run_after_the_threshold() {
     });
 }
 
+/// Births are counted up to that, as `set_threshold` says.
+#[test]
+fn g03_a_threshold_above_what_is_counted() {
+    anew(|| {
+        set_young(1_000_000);
+        gc::collect();
+        let dead = dead_ring(2);
+        let nodes: Vec<_> = (0..80_000 - 3).map(Node::new).collect();
+        assert!(is_there(&dead) && gc::threshold().young == 1_000_000);
+        let more: Vec<_> = (0..2).map(Node::new).collect();
+        assert!(!is_there(&dead));
+        drop((nodes, more));
+    });
+}
+
 #[test]
 fn g04_a_threshold_of_zero() {
     anew(|| {
