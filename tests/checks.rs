@@ -444,6 +444,34 @@ fn what_grew_before_full_checks_passes_them() {
     }
 }
 
+/// What shrank in place before has a layout of another class, and may get too small for its block under full checks
+/// without a change of that class.
+#[test]
+fn what_shrank_before_full_checks_passes_them() {
+    if !is_child("what_shrank_before_full_checks_passes_them") {
+        return;
+    }
+    let steps = [(40, 31, 27), (1024, 800, 770), (12 << 10, (9 << 10) + 8, (9 << 10) - 500)];
+    let shrunk = steps.map(|(old, new, least)| {
+        // SAFETY: the size is not zero, and the block is resized once.
+        unsafe {
+            let place = alloc(layout(old, 8));
+            assert_eq!(realloc(place, layout(old, 8), new), place, "{old} to {new}");
+            place.write_bytes(7, new);
+            (place, new, least)
+        }
+    });
+    set_checks(Checks::Full);
+    for (place, size, least) in shrunk {
+        // SAFETY: the block is live, resized, written to its size, and freed.
+        unsafe {
+            let place = realloc(place, layout(size, 8), least);
+            assert!(core::slice::from_raw_parts(place, least).iter().all(|&byte| byte == 7));
+            dealloc(place, layout(least, 8));
+        }
+    }
+}
+
 /// Pools of a checked heap are its own: what the collector notes in them is not lost.
 #[test]
 fn old_garbage_is_found_under_full_checks() {

@@ -244,6 +244,12 @@ fn fits(pool: PoolRef, layout: Layout) -> bool {
         || class_of(layout) == Some(pool.slot())
 }
 
+/// Whether the block at `place`, of a raw pool, may have this layout.
+pub(super) fn may_have(place: NonNull<u8>, layout: Layout) -> bool {
+    // SAFETY: the records of all addresses can be read.
+    fits(unsafe { PoolRef::of_any(place.as_ptr() as usize) }, layout)
+}
+
 /// Whether a block that was handed out under checks has the class of its layout. (One with room can be such
 /// a block if the checks began while it was on its way.)
 fn has_its_class(pool: PoolRef, place: NonNull<u8>, layout: Layout) -> bool {

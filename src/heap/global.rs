@@ -150,7 +150,8 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
     unsafe { realloc_other(place, old, new) }
 }
 
-/// Under full checks only blocks that keep their class stay.
+/// Under full checks only blocks that keep their class stay, of those that were shrunk before only what still may
+/// have the layout.
 ///
 /// # Safety
 /// As `GlobalAlloc::realloc`.
@@ -158,8 +159,12 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
 #[inline(never)]
 unsafe fn realloc_checked(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
     check::live(place, old);
+    // SAFETY: the caller's: the new size is one of a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
     match (class_of(old.size(), old.align()), class_of(new, old.align())) {
-        (Some(old_class), Some(new_class)) if old_class == new_class => {
+        (Some(old_class), Some(new_class))
+            if old_class == new_class && check::may_have(place, layout) =>
+        {
             poison::on_alloc(place, new);
             Some(place)
         }
