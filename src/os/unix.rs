@@ -269,11 +269,23 @@ pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Re
     if moved != libc::MAP_FAILED {
         return Remapped::Moved;
     }
-    // Kernels before 5.7 do not know the flag. What else is refused may be so after `to` was unmapped.
-    match std::io::Error::last_os_error().raw_os_error() {
-        Some(libc::EINVAL) => Remapped::Refused,
-        _ => Remapped::Lost,
+    // Kernels before 5.7 do not know the flag. Those before 6.17 move one mapping at a time, and what was moved
+    // and has grown since is two. They, and what else is refused, may have unmapped `to` by then.
+    if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) || map_hole(to, len) {
+        Remapped::Refused
+    } else {
+        Remapped::Lost
     }
+}
+
+/// Maps `len` zeroed bytes where nothing is mapped; false where something is.
+#[cfg(target_os = "linux")]
+fn map_hole(start: NonNull<u8>, len: usize) -> bool {
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: replaces nothing that is mapped.
+    let place = unsafe { libc::mmap(start.as_ptr().cast(), len, rights, flags, -1, 0) };
+    place == start.as_ptr().cast()
 }
 
 /// Not available: callers copy.
@@ -307,6 +319,29 @@ mod tests {
                 assert_eq!(wrong, None, "{first}..{last}");
                 unmap(pages, len);
             }
+        }
+    }
+
+    /// A move that an old kernel refuses costs no addresses.
+    #[test]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(sanitized)))]
+    fn what_a_refused_move_unmapped_is_mapped_again() {
+        const LEN: usize = 4 * PAGE;
+        // Where nobody's `mmap` comes upon the holes.
+        let from = NonNull::without_provenance((64 << 30).try_into().expect("not null"));
+        assert!(map_hole(from, 2 * LEN));
+        // SAFETY: mapped and ours, but for the holes, until `unmap`.
+        unsafe {
+            let to = from.add(LEN);
+            assert!(!map_hole(to, LEN), "it is mapped");
+            unmap(to, LEN);
+            assert!(map_hole(to, LEN), "it is ours again");
+            assert!(commit(to, LEN));
+            // Old kernels unmap the new place before they find more than one mapping at the old one; here is none.
+            unmap(from, 2 * LEN);
+            assert_eq!(remap(from, to, LEN), Remapped::Refused);
+            assert!(!map_hole(to, LEN), "it is ours again");
+            unmap(to, LEN);
         }
     }
 
