@@ -236,6 +236,27 @@ fn what_grows_large_lies_in_huge_pages() {
     });
 }
 
+/// Of many vectors that are half full each has a huge page that is touched for nothing, if all have huge pages.
+#[test]
+fn many_that_grow_large_lose_little_to_huge_pages() {
+    alone("many_that_grow_large_lose_little_to_huge_pages", || {
+        let before = resident();
+        let vectors: Vec<Vec<u8>> = (0..60)
+            .map(|_| {
+                let mut vector = Vec::new();
+                for _ in 0..2200 {
+                    vector.extend_from_slice(black_box(&[1; 1000]));
+                }
+                vector
+            })
+            .collect();
+        let bytes = vectors.iter().map(Vec::len).sum::<usize>() as f64 / f64::from(1 << 20);
+        let more = resident() - before;
+        println!("{more:.1} MiB for {bytes:.1}");
+        assert!(more <= 1.25 * bytes, "{more:.1} MiB for {bytes:.1}");
+    });
+}
+
 /// Blocks that grow past each other are moved, kept, and taken again, and leave no addresses behind.
 #[test]
 fn what_grows_large_leaves_nothing() {

@@ -116,6 +116,8 @@ pub(crate) struct HugeTotals {
     pub(crate) slots: usize,
     /// Slots of free ones whose memory is kept.
     pub(crate) kept: usize,
+    /// Blocks that lie in huge pages.
+    pub(crate) in_huge_pages: usize,
 }
 
 // SAFETY: the arenas are reached through the lock only.
@@ -132,7 +134,7 @@ static ARENAS: RawMutex<Arenas> = RawMutex::new(Arenas {
     dirt: Dirt::new(),
     made: 0,
     highwater: 0,
-    huge: HugeTotals { blocks: 0, bytes: 0, slots: 0, kept: 0 },
+    huge: HugeTotals { blocks: 0, bytes: 0, slots: 0, kept: 0, in_huge_pages: 0 },
     huge_pages: None,
 });
 

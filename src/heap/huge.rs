@@ -3,7 +3,9 @@
 //! A block begins at the start of an arena slot, whose record says how long it is. Its memory goes back to
 //! the system when it is freed, its slots to the reservation. Growing moves pages, not
 //! bytes, unless a kept block that is long enough lies ready: its pages are there already. What grows is filled
-//! from its start, so it lies in huge pages where there are such; of other blocks nobody knows.
+//! from its start, so it lies in huge pages where there are such; of other blocks nobody knows. The last of these
+//! pages may be touched for nothing: what all of them lose so is a small part of what is in use, and one more block
+//! gets none when it would be more.
 
 use core::ptr::NonNull;
 
@@ -16,6 +18,12 @@ use crate::os::{self, Remapped};
 
 /// Larger blocks are not kept when they are freed.
 const KEPT_MAX: usize = 64 << 20;
+
+/// Blocks in huge pages that there may be in any case.
+const FEW: usize = 4;
+
+/// Bytes in use for each further one: a sixteenth of them is lost at most, half of that on average.
+const FOR_ONE: usize = 16 * HUGE_PAGE;
 
 impl Arenas {
     /// Takes `len` bytes aligned to `align`, and says whether they are zero; `zero` asks for that.
@@ -71,6 +79,14 @@ impl Arenas {
         self.huge.blocks += 1;
         self.huge.bytes += arena.huge_len.get();
         self.huge.slots += arena.huge_slots.get();
+        self.huge.in_huge_pages += usize::from(arena.huge_pages.get() != 0);
+    }
+
+    /// The same for a block that is used no more, but for its slots.
+    fn uncount_huge(&mut self, arena: &'static Arena) {
+        self.huge.blocks -= 1;
+        self.huge.bytes -= arena.huge_len.get();
+        self.huge.in_huge_pages -= usize::from(arena.huge_pages.get() != 0);
     }
 
     /// The smallest kept block that can be made `len` bytes without much waste.
@@ -148,8 +164,7 @@ impl Arenas {
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
         let (slots, len) = (arena.huge_slots.get(), arena.huge_len.get());
-        self.huge.blocks -= 1;
-        self.huge.bytes -= len;
+        self.uncount_huge(arena);
         self.huge.slots -= slots;
         if len > KEPT_MAX || arena.huge_before.get() > 0 {
             return self.drop_huge(arena);
@@ -197,12 +212,26 @@ impl Arenas {
     pub(super) fn will_fill_huge(&mut self, block: NonNull<u8>, size: usize) {
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
-        if self.gives_huge_pages() {
-            self.end_with_huge_page(arena, size.next_multiple_of(PAGE));
-            arena.huge_pages.set(u8::MAX);
-            // SAFETY: the block is committed; its contents stay.
-            unsafe { os::prefer_huge_pages(block, arena.huge_len.get()) };
+        if arena.huge_pages.get() == 0 {
+            if !self.has_huge_pages_for_one_more() {
+                return;
+            }
+            self.count_in_huge_pages(arena);
         }
+        self.end_with_huge_page(arena, size.next_multiple_of(PAGE));
+        // SAFETY: the block is committed; its contents stay.
+        unsafe { os::prefer_huge_pages(block, arena.huge_len.get()) };
+    }
+
+    /// The pages of a huge block are asked for as huge ones, or were when they lay elsewhere.
+    fn count_in_huge_pages(&mut self, arena: &'static Arena) {
+        arena.huge_pages.set(u8::MAX);
+        self.huge.in_huge_pages += 1;
+    }
+
+    /// Whether there are huge pages, and few blocks in them beside what is in use.
+    fn has_huge_pages_for_one_more(&mut self) -> bool {
+        self.huge.in_huge_pages < FEW + self.used_bytes() / FOR_ONE && self.gives_huge_pages()
     }
 
     /// Makes a huge block end with a huge page if then it is longer than `len` by an eighth at most.
@@ -309,7 +338,8 @@ impl Arenas {
     ) -> Option<NonNull<u8>> {
         let place = self.take_new_huge(len, align)?;
         // SAFETY: a huge block begins with an arena whose metadata are committed.
-        if unsafe { Arena::of(block.as_ptr() as usize) }.huge_pages.get() != 0 {
+        let kind = unsafe { Arena::of(block.as_ptr() as usize) }.huge_pages.get();
+        if kind != 0 {
             // What was kept may have got another end since.
             // SAFETY: the block is committed; its contents stay.
             unsafe { os::prefer_huge_pages(block, old) };
@@ -319,8 +349,7 @@ impl Arenas {
         let given_up = if moved == Remapped::Moved { block } else { place };
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(given_up.as_ptr() as usize) };
-        self.huge.blocks -= 1;
-        self.huge.bytes -= arena.huge_len.get();
+        self.uncount_huge(arena);
         if moved == Remapped::Lost {
             // Its slots stay taken for ever.
             arena.huge_len.set(0);
@@ -329,6 +358,10 @@ impl Arenas {
         self.huge.slots -= arena.huge_slots.get();
         self.drop_huge(arena);
         if moved == Remapped::Moved {
+            if kind != 0 {
+                // SAFETY: as above.
+                self.count_in_huge_pages(unsafe { Arena::of(place.as_ptr() as usize) });
+            }
             self.will_fill_huge(place, len);
         }
         (moved == Remapped::Moved).then_some(place)
