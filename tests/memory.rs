@@ -236,6 +236,24 @@ fn what_grows_large_lies_in_huge_pages() {
     });
 }
 
+/// A vector that grows by a page each time keeps its last huge page: it does not give the rest back each other time.
+#[test]
+fn what_grows_by_little_lies_in_huge_pages() {
+    alone("what_grows_by_little_lies_in_huge_pages", || {
+        let Some(start) = in_huge_pages() else { return };
+        let mut bytes: Vec<u8> = Vec::new();
+        let large = 33 << 20;
+        while bytes.len() < large {
+            let more = if bytes.is_empty() { 20 << 20 } else { 4096 };
+            bytes.reserve_exact(more);
+            bytes.resize(bytes.len() + more, black_box(1));
+        }
+        let full = in_huge_pages().unwrap() - start;
+        println!("{full:.1} of 33 MiB in huge pages");
+        assert!(full >= 10.0, "{full:.1} MiB");
+    });
+}
+
 /// Of many vectors that are half full each has a huge page that is touched for nothing, if all have huge pages.
 #[test]
 fn many_that_grow_large_lose_little_to_huge_pages() {

@@ -7,6 +7,7 @@
 //! pages may be touched for nothing: what all of them lose so is a small part of what is in use, and one more block
 //! gets none when it would be more.
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::arena::{Arena, Arenas};
@@ -267,20 +268,21 @@ impl Arenas {
     /// be done without copying.
     ///
     /// # Safety
-    /// As [`give_huge`](Self::give_huge); `len` is not 0.
+    /// As [`give_huge`](Self::give_huge); the block has this layout, and `new` is not 0.
     pub(crate) unsafe fn resize_huge(
         &mut self,
         block: NonNull<u8>,
-        len: usize,
-        align: usize,
+        layout: Layout,
+        new: usize,
     ) -> Option<NonNull<u8>> {
-        let len = len.checked_next_multiple_of(PAGE)?;
+        let (len, align) = (new.checked_next_multiple_of(PAGE)?, layout.align());
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
         let (slots, old) = (arena.huge_slots.get(), arena.huge_len.get());
         let need = len.div_ceil(ARENA) + arena.huge_before.get();
         if len <= old {
-            if len < old {
+            // One that grows has the rest of its last huge page still.
+            if len < old && new < layout.size() {
                 // SAFETY: the caller wants the tail no longer.
                 unsafe { self.shrink_huge(arena, len) };
             }

@@ -77,7 +77,7 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             let mut arenas = arena::lock();
             arenas.check_huge(place, layout);
             // SAFETY: the caller's huge block.
-            let place = unsafe { arenas.resize_huge(place, new, align) }?;
+            let place = unsafe { arenas.resize_huge(place, layout, new) }?;
             poison::on_new_pool(place, new);
             Some(place)
         }
