@@ -9,6 +9,8 @@
 //! | [`purge`] | memory back, addresses stay, zero | `madvise(DONTNEED)` | a fill with zeroes |
 //! | [`release`] | addresses back | `munmap` | the System allocator |
 //! | [`map`] | reserve and commit at once | `mmap` | the System allocator, zeroed |
+//! | [`unmap`] | memory of [`map`] back | `munmap` | the System allocator |
+//! | [`prefer_huge_pages`], [`prefer_small_pages`] | what shall back the range, a hint | `madvise` on Linux | nothing |
 //! | [`remap`] | move pages to other reserved addresses | `mremap` (Linux 5.7) | refused |
 //!
 //! All lengths and addresses are multiples of [`PAGE`](crate::base::config::PAGE). Nothing here
