@@ -3,12 +3,14 @@
 //! # Orderings
 //! Relaxed: the shard's lock orders all loads.
 
-use super::slot::{ADDRESS, EMPTY};
 #[cfg(any(test, fuzzing, loom))]
-use super::slot::{BELOW_TAG, tag_of};
+use super::probe::distance_of;
+use super::slot::EMPTY;
+#[cfg(any(test, fuzzing, loom))]
+use super::slot::{PAIR, has_tag, is_passed, tag_of};
+#[cfg(any(test, fuzzing, loom))]
+use super::table::place_of;
 use super::table::{Entry, Space};
-#[cfg(any(test, fuzzing, loom))]
-use super::table::{distance_of, place_of};
 use crate::sync::atomic::Ordering;
 use alloc::vec::Vec;
 
@@ -48,8 +50,9 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
         return Err(writer.live);
     }
     for slot in space.slots(space.view(hash).current()) {
-        let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
-        if entry.0 != EMPTY && space.header(entry).count.try_increment() {
+        let slot = slot.load(Ordering::Relaxed);
+        let entry = Entry::in_slot(slot);
+        if slot != EMPTY && space.header(entry).count.try_increment() {
             into.push(entry);
         }
     }
@@ -57,7 +60,7 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 }
 
 /// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
-/// probe finds it, never full.
+/// probe finds it, with what its slot says; passed pairs full, and never all slots.
 ///
 /// # Panics
 /// If not.
@@ -65,24 +68,24 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
     let writer = space.shard(shard_hash).writer.lock();
     let table = space.view(shard_hash).current();
-    let slots = space.slots(table);
-    let taken = slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count();
+    let slots: Vec<_> =
+        space.slots(table).iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
+    let taken = slots.iter().filter(|&&slot| slot != EMPTY).count();
     assert_eq!(taken, writer.live, "entries in the table and entries counted");
-    assert!(taken < slots.len(), "no slot ends the probes");
+    assert!(taken < slots.len(), "no slot is left");
     assert!(writer.immortal <= writer.live, "{} of {}", writer.immortal, writer.live);
-    for (at, slot) in slots.iter().enumerate() {
-        let slot = slot.load(Ordering::Relaxed);
-        if slot == EMPTY {
-            continue;
-        }
-        let place = place_of(space, table, Entry(slot & ADDRESS));
-        assert_eq!(slot & !BELOW_TAG, tag_of(place), "the tag in slot {at}");
+    for (at, &slot) in slots.iter().enumerate().filter(|&(_, &slot)| slot != EMPTY) {
+        let place = place_of(space, table, Entry::in_slot(slot));
+        assert!(has_tag(slot, tag_of(place)), "the tag in slot {at}");
         let home = table.home(place);
-        let distance = at.wrapping_sub(home) & (slots.len() - 1);
+        let distance = (at.wrapping_sub(home) & (slots.len() - 1)) / PAIR;
         assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
         for step in 0..distance {
-            let between = (home + step) & (slots.len() - 1);
-            assert_ne!(slots[between].load(Ordering::Relaxed), EMPTY, "a gap before slot {at}");
+            let between = (home + step * PAIR) & (slots.len() - 1);
+            assert!(is_passed(slots[between]), "no probe gets to slot {at}");
         }
+        let [first, second] = [at - at % PAIR, at - at % PAIR + 1];
+        assert!(!is_passed(slots[second]), "a mark in the second slot {second}");
+        assert!(!is_passed(slots[first]) || slots[second] != EMPTY, "slot {second} was passed");
     }
 }
