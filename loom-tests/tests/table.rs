@@ -1,8 +1,8 @@
 //! Look-ups against insertion, last drops, growth, shrinking, the keyed switch and used-again blocks.
 //!
 //! Tried, one at a time in `src/intern/table.rs`; each makes a model here fail:
-//! - orderings made Relaxed: slots loaded by a reader (at home, the first of the tag, and those behind), stored by
-//!   `store`; the view loaded, stored; `changes` loaded, stored;
+//! - orderings made Relaxed: slots loaded by a reader (at home, the first of the tag, and those behind), stored by `put_at`,
+//!   stored by `take_out`; the view loaded, stored; `changes` loaded, stored;
 //! - rules of the design, by their numbers: 1, no second probe under the lock, the table that was left
 //!   not cleared; 2, contents compared before they are counted; 2 again, blocks that two interners share
 //!   (a model below shows that); 4, a block freed before its slot is removed; 5, counted first under
@@ -10,7 +10,7 @@
 //!   not counted as changes, a value inserted whatever changed; 8, a miss of `get` not confirmed under
 //!   the lock, an entry that became immortal where it was and dies, an immortal one that is not compared;
 //!   9, a keyed table placed by the plain hash, or probed so. (3 is of pages, and checked by
-//!   `blocks.rs`; 7 is a bound of types.) And: a gap left open.
+//!   `blocks.rs`; 7 is a bound of types.) And: a distance that a moved entry keeps, a gap left open.
 #![cfg(loom)]
 
 use hoopsnake::model::intern_entry::Header;
@@ -265,7 +265,7 @@ fn own(key: u64) -> u64 {
 
 /// One home for all, a tag for each.
 fn apart(key: u64) -> u64 {
-    key << 1
+    key << 33
 }
 
 /// A reader of one key, while another thread lets that key die, uses the block for a second key,
@@ -291,20 +291,20 @@ fn reader_against_death_and_growth() {
     }
 }
 
-/// A key is made behind another, of its tag, or behind a full pair, under a reader of it.
+/// A key is made behind another, of its tag or not, under a reader of it.
 #[test]
 fn reader_behind_another() {
-    for (hash, others) in [(same as fn(u64) -> u64, 1), (apart, 2)] {
+    for hash in [same, apart] {
         explore("reader behind another", None, move || {
             let model = Arc::new(Model::new(hash, false));
-            let held: Vec<_> = (0..others).map(|other| model.intern(2 * other)).collect();
+            let first = model.intern(0);
             let reader = {
                 let model = model.clone();
                 thread::spawn(move || model.use_once(1, Model::intern))
             };
             model.use_once(1, Model::intern);
             reader.join().unwrap();
-            held.into_iter().for_each(|entry| model.release(entry));
+            model.release(first);
             model.finish();
         });
     }
@@ -357,13 +357,13 @@ fn a_value_is_made_once() {
     });
 }
 
-/// Removing an entry moves the one that has passed its pair, past a reader.
+/// Removing an entry moves the one behind it, past a reader.
 #[test]
 fn reader_against_a_closing_gap() {
     for intern in [Model::intern, Model::intern_value] {
         explore("reader against a closing gap", None, move || {
-            let model = Arc::new(Model::new(apart, false));
-            let [first, beside, second] = [0, 2, 1].map(|key| intern(&model, key));
+            let model = Arc::new(Model::new(same, false));
+            let (first, second) = (intern(&model, 0), intern(&model, 1));
             let reader = {
                 let model = model.clone();
                 thread::spawn(move || intern(&model, 1))
@@ -372,7 +372,8 @@ fn reader_against_a_closing_gap() {
             let found = reader.join().unwrap();
             assert_eq!(found, second, "two live entries of one key");
             table::check_invariants(&*model, 0);
-            [beside, second, found].into_iter().for_each(|entry| model.release(entry));
+            model.release(second);
+            model.release(found);
             model.finish();
         });
     }

@@ -3,14 +3,12 @@
 //! # Orderings
 //! Relaxed: the shard's lock orders all loads.
 
+use super::slot::{ADDRESS, EMPTY};
 #[cfg(any(test, fuzzing, loom))]
-use super::probe::distance_of;
-use super::slot::EMPTY;
-#[cfg(any(test, fuzzing, loom))]
-use super::slot::{PAIR, has_tag, is_passed, tag_of};
-#[cfg(any(test, fuzzing, loom))]
-use super::table::place_of;
+use super::slot::{BELOW_TAG, tag_of};
 use super::table::{Entry, Space};
+#[cfg(any(test, fuzzing, loom))]
+use super::table::{distance_of, place_of};
 use crate::sync::atomic::Ordering;
 use alloc::vec::Vec;
 
@@ -50,9 +48,8 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
         return Err(writer.live);
     }
     for slot in space.slots(space.view(hash).current()) {
-        let slot = slot.load(Ordering::Relaxed);
-        let entry = Entry::in_slot(slot);
-        if slot != EMPTY && space.header(entry).count.try_increment() {
+        let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
+        if entry.0 != EMPTY && space.header(entry).count.try_increment() {
             into.push(entry);
         }
     }
@@ -60,7 +57,7 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 }
 
 /// Whether the table of one shard keeps its rules: as many entries as are counted, each where a
-/// probe finds it, with what its slot says; passed pairs full, and never all slots.
+/// probe finds it, never full.
 ///
 /// # Panics
 /// If not.
@@ -68,24 +65,24 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
 pub fn check_invariants<S: Space>(space: &S, shard_hash: u64) {
     let writer = space.shard(shard_hash).writer.lock();
     let table = space.view(shard_hash).current();
-    let slots: Vec<_> =
-        space.slots(table).iter().map(|slot| slot.load(Ordering::Relaxed)).collect();
-    let taken = slots.iter().filter(|&&slot| slot != EMPTY).count();
+    let slots = space.slots(table);
+    let taken = slots.iter().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count();
     assert_eq!(taken, writer.live, "entries in the table and entries counted");
-    assert!(taken < slots.len(), "no slot is left");
+    assert!(taken < slots.len(), "no slot ends the probes");
     assert!(writer.immortal <= writer.live, "{} of {}", writer.immortal, writer.live);
-    for (at, &slot) in slots.iter().enumerate().filter(|&(_, &slot)| slot != EMPTY) {
-        let place = place_of(space, table, Entry::in_slot(slot));
-        assert!(has_tag(slot, tag_of(place)), "the tag in slot {at}");
+    for (at, slot) in slots.iter().enumerate() {
+        let slot = slot.load(Ordering::Relaxed);
+        if slot == EMPTY {
+            continue;
+        }
+        let place = place_of(space, table, Entry(slot & ADDRESS));
+        assert_eq!(slot & !BELOW_TAG, tag_of(place), "the tag in slot {at}");
         let home = table.home(place);
-        let distance = (at.wrapping_sub(home) & (slots.len() - 1)) / PAIR;
+        let distance = at.wrapping_sub(home) & (slots.len() - 1);
         assert_eq!(distance_of(space, table, slot, at), distance, "noted in slot {at}");
         for step in 0..distance {
-            let between = (home + step * PAIR) & (slots.len() - 1);
-            assert!(is_passed(slots[between]), "no probe gets to slot {at}");
+            let between = (home + step) & (slots.len() - 1);
+            assert_ne!(slots[between].load(Ordering::Relaxed), EMPTY, "a gap before slot {at}");
         }
-        let [first, second] = [at - at % PAIR, at - at % PAIR + 1];
-        assert!(!is_passed(slots[second]), "a mark in the second slot {second}");
-        assert!(!is_passed(slots[first]) || slots[second] != EMPTY, "slot {second} was passed");
     }
 }

@@ -1,86 +1,38 @@
 //! What a slot says of an entry, and a view of its table: one word each.
 //!
 //! ```text
-//! slot   | address, but for its three low bits 45 | distance 2 | passed 1 | tag 16 |
+//! slot   | tag 16 | address, but for its three low bits 45 | distance from home 3 |
 //! table  | address of the slots, a multiple of 64 | keyed 1 | shift 5 |
 //! ```
-//!
-//! Slots come in pairs. The distance is how many pairs behind its home an entry lies, or 3 for more. The first
-//! slot of a pair says whether the pair is *passed*: whether entries that found it full may lie behind it.
 //!
 //! The shift, 32 less log2 of the length, leaves the slot's number of the lower half of a place: one
 //! instruction, which a look-up waits for.
 
 /// A slot without an entry.
 pub(super) const EMPTY: u64 = 0;
-/// Slots of a pair.
-pub(super) const PAIR: usize = 2;
-/// What a slot notes of distances from here up.
-pub(super) const FAR: usize = 3;
-/// The bits of a slot that are a tag: the lowest, so that they are compared without more ado.
-const TAG_BITS: u32 = 16;
-/// The bit of a pair's first slot that says whether it is passed.
-const PASSED: u64 = 1 << TAG_BITS;
-const DISTANCE_SHIFT: u32 = TAG_BITS + 1;
-/// The bits of a slot that an address does not need.
-const LOW_BITS: u64 = 7;
+/// The bits of a slot that are an address and a distance.
+pub(super) const BELOW_TAG: u64 = (1 << 48) - 1;
+/// The bits of a slot that say how far from home it is; all of them: so far or farther.
+pub(super) const DISTANCE: u64 = 7;
+/// The bits of a slot that are an address.
+pub(super) const ADDRESS: u64 = BELOW_TAG & !DISTANCE;
 /// The lowest tag bit is always set, so that an empty slot matches no tag.
-const TAG_MARK: u16 = 1;
+const TAG_MARK: u64 = 1 << 48;
 
-/// The tag of a place; never zero.
+/// The tag of a place, as a slot has it; never zero.
 #[inline(always)]
-pub(super) fn tag_of(place: u64) -> u16 {
-    place as u16 | TAG_MARK
+pub(super) fn tag_of(place: u64) -> u64 {
+    ((place << 16) & !BELOW_TAG) | TAG_MARK
 }
 
-/// Whether a slot has this tag.
-#[inline(always)]
-pub(super) fn has_tag(slot: u64, tag: u16) -> bool {
-    slot as u16 == tag
-}
-
-/// The slot of an entry so many pairs from its home.
-pub(super) fn slot_of(entry: Entry, place: u64, distance: usize) -> u64 {
-    at_distance(entry.0 << TAG_BITS | u64::from(tag_of(place)), distance)
-}
-
-/// The same entry's slot at another distance, of a pair that is not passed.
+/// A slot at a distance from its home.
 pub(super) fn at_distance(slot: u64, distance: usize) -> u64 {
-    slot & !(LOW_BITS << TAG_BITS) | (distance.min(FAR) as u64) << DISTANCE_SHIFT
-}
-
-/// The distance that a slot notes; that of an empty one is zero.
-pub(super) fn noted_distance(slot: u64) -> usize {
-    (slot >> DISTANCE_SHIFT) as usize & FAR
-}
-
-/// Whether the pair is passed that this slot is the first of.
-#[inline(always)]
-pub(super) fn is_passed(first: u64) -> bool {
-    first & PASSED != 0
-}
-
-/// A slot that says whether its pair is passed.
-pub(super) fn with_passed(slot: u64, passed: bool) -> u64 {
-    if passed { slot | PASSED } else { slot & !PASSED }
+    (slot & !DISTANCE) | (distance as u64).min(DISTANCE)
 }
 
 /// One entry, as tables store it: its address, a multiple of 8 below 2^48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry(pub u64);
-
-impl Entry {
-    /// That of a slot; address zero in an empty one.
-    #[inline(always)]
-    pub(super) fn in_slot(slot: u64) -> Self {
-        Self(slot >> TAG_BITS & !LOW_BITS)
-    }
-
-    /// Whether a slot can say where it is.
-    pub(super) fn fits(self) -> bool {
-        self.0 != 0 && Self::in_slot(self.0 << TAG_BITS) == self
-    }
-}
 
 /// One table: where its slots are, how many, and whether it is keyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,10 +79,10 @@ impl Table {
         self.0 as u32 & Self::SHIFT
     }
 
-    /// The home of a place, the first slot of a pair: even, and below the length.
+    /// The home slot of a place: below the length.
     #[inline(always)]
     pub(super) fn home(self, place: u64) -> usize {
-        (place as u32 >> self.shift() & !1) as usize
+        (place as u32 >> self.shift()) as usize
     }
 
     /// What masks the number of a slot: the length less one.

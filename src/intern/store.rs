@@ -405,7 +405,7 @@ impl Store {
         found.map(entry_ptr)
     }
 
-    /// As [`look_up_plain`](Self::look_up_plain) in the home pair only, which calls nothing for few bytes.
+    /// As [`look_up_plain`](Self::look_up_plain) in the home slot only, which calls nothing for few bytes.
     #[inline(always)]
     pub(super) fn look_up_plain_at_home<P: Plain + ?Sized>(
         &self,

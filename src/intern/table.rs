@@ -3,16 +3,10 @@
 //! # Protocol
 //! A shard has one table per power of two, for ever: it grows and shrinks by moving to another of
 //! them, and clears the one it leaves. A table is a power of two of slots; a slot is empty or an
-//! entry's address with a tag of its hash. Slots come in pairs. An entry lies in the pair that is its home
-//! or, if that was full, in the next that was not; the pairs between are *passed*, say so, and stay full: a
-//! removal moves an entry that passed a pair into the gap. So a probe ends behind the first pair that is not
-//! passed, and a removal from one has nothing to move. A pair may say that it is passed when it no longer is;
-//! the next removal finds out. Three low bits that addresses do not need hold that, and how far from home an
-//! entry is: so a removal does not have to look at its neighbours' hashes, each a cache miss.
-//!
-//! Pairs, because both slots can be looked at without a branch: which of them it is, or whether a probe goes
-//! on, no processor can foresee, and here it is mostly the former. So tables may be fuller, and a fuller table
-//! is a smaller one, of which more is in the cache.
+//! entry's address under a tag of its hash; entries lie at or behind their home slot with no empty
+//! slot between (linear probing; a removal closes the gap by moving later entries back). The three
+//! low bits, which addresses do not need, say how far: so a removal does not have to look at its
+//! neighbours' hashes, each a cache miss.
 //!
 //! 1. A reader loads the shard's [`View`] and probes. The table may be one that the shard has left,
 //!    that was cleared, or that is in use again: whatever the reader sees is empty, a tag that
@@ -49,8 +43,8 @@
 pub use super::census::check_invariants;
 pub use super::census::{Tally, take_all, tally};
 use super::entry::Header;
-use super::probe::{Probe, first_that_passed};
-use super::slot::{EMPTY, PAIR, at_distance, is_passed, slot_of, with_passed};
+use super::probe::Probe;
+use super::slot::{ADDRESS, DISTANCE, EMPTY, at_distance, tag_of};
 pub use super::slot::{Entry, Table};
 use crate::base::bits::prefetch;
 use crate::sync::RawMutex;
@@ -61,8 +55,8 @@ pub const MIN_LOG2: u32 = if cfg!(loom) { 1 } else { 4 };
 /// Entries of the wanted tag that one probe may meet in vain before the shard counts as flooded.
 const TWINS: usize = if cfg!(loom) { 1 } else { 8 };
 /// Slots that one probe may pass before the shard counts as flooded; at the highest load allowed a
-/// run of this length has a chance of 1e-9.
-const PROBES: usize = 1024;
+/// run of this length has a chance of 4e-9.
+const PROBES: usize = 512;
 /// How many slots a move to another table looks ahead.
 const AHEAD: usize = 12;
 
@@ -230,8 +224,8 @@ pub enum Missed<'a, S: Space> {
     Unclear(Option<Counted<'a, S>>),
 }
 
-/// Looks for an entry in its home pair, without a lock, and takes a count of it, if there is nothing special
-/// about it: nineteen of twenty entries are at home in a table that has grown, three of four in a full one.
+/// Looks for an entry in its home slot, without a lock, and takes a count of it, if there is nothing special
+/// about it: three of four entries are at home.
 ///
 /// What is less common is left to the caller, whose last call it can be: so a hit saves no registers, and more
 /// of what comes after it is under way while it waits for memory.
@@ -251,8 +245,8 @@ pub fn look_up_at_home<S: Space>(
     }
     match Probe::new(space, table, hash).at_home(Ordering::Acquire) {
         Ok(entry) => take_plain(space, entry, matches),
-        Err(false) => Err(Missed::Absent),
-        Err(true) => Err(Missed::Unclear(None)),
+        Err(EMPTY) => Err(Missed::Absent),
+        Err(_) => Err(Missed::Unclear(None)),
     }
 }
 
@@ -415,6 +409,7 @@ pub fn look_up_locked<S: Space>(
 struct Vacancy {
     table: Table,
     place: u64,
+    distance: usize,
     /// Whether what it met on the way is too much.
     flooded: bool,
 }
@@ -430,9 +425,6 @@ fn probe_locked<S: Space>(
     let table = space.view(hash).current();
     let place = place_of_sought(table, hash, keyed);
     let mut probe = Probe::new(space, table, place);
-    if probe.at_home(Ordering::Relaxed) == Err(false) {
-        return Err(Vacancy { table, place, flooded: false });
-    }
     let mut twins = 0;
     while let Some(entry) = probe.next(Ordering::Relaxed) {
         if matches(entry) && space.header(entry).count.try_increment() {
@@ -440,7 +432,8 @@ fn probe_locked<S: Space>(
         }
         twins += 1;
     }
-    Err(Vacancy { table, place, flooded: twins > TWINS || probe.steps > PROBES })
+    let distance = probe.steps;
+    Err(Vacancy { table, place, distance, flooded: twins > TWINS || distance > PROBES })
 }
 
 /// Why nothing was inserted.
@@ -491,15 +484,16 @@ fn insert<S: Space>(
         return None;
     }
     let entry = make(&mut writer.blocks)?;
-    debug_assert!(entry.fits(), "{entry:?} does not fit a slot");
+    debug_assert!(entry.0 & ADDRESS == entry.0 && entry.0 != 0, "{entry:?} does not fit a slot");
     debug_assert_eq!(space.is_immortal(entry), immortal, "{entry:?} is of the other kind");
     let table = space.view(hash).current();
     space.header(entry).count.publish(immortal);
-    let place = match vacancy {
-        Some(seen) if seen.table == table => seen.place,
-        _ => place_of(space, table, entry),
-    };
-    put(space, table, place, entry);
+    match vacancy {
+        Some(seen) if seen.table == table => {
+            put_at(space, table, seen.place, seen.distance, entry);
+        }
+        _ => put(space, table, entry),
+    }
     writer.live += 1;
     if immortal {
         writer.immortal += 1;
@@ -508,7 +502,7 @@ fn insert<S: Space>(
     Some(entry)
 }
 
-/// Sees to it that one more entry fits: at most thirteen of sixteen slots are taken.
+/// Sees to it that one more entry fits: at most three quarters of the slots are taken.
 fn make_room<S: Space>(
     space: &S,
     writer: &mut Writer<S::Blocks>,
@@ -542,11 +536,10 @@ fn move_to<S: Space>(
     for (at, slot) in slots.iter().enumerate() {
         // Each entry's hash is a cache miss: have some under way.
         let ahead = slots[(at + AHEAD) & (slots.len() - 1)].load(Ordering::Relaxed);
-        prefetch(core::ptr::without_provenance::<u8>(Entry::in_slot(ahead).0 as usize));
+        prefetch(core::ptr::without_provenance::<u8>((ahead & ADDRESS) as usize));
         let slot = slot.load(Ordering::Relaxed);
         if slot != EMPTY {
-            let entry = Entry::in_slot(slot);
-            put(space, new, place_of(space, new, entry), entry);
+            put(space, new, Entry(slot & ADDRESS));
         }
     }
     view.0.store(new.word(), Ordering::Release);
@@ -556,28 +549,23 @@ fn move_to<S: Space>(
 }
 
 /// Stores an entry in the first empty slot from its home on; there is one. The lock is held.
-fn put<S: Space>(space: &S, table: Table, place: u64, entry: Entry) {
+fn put<S: Space>(space: &S, table: Table, entry: Entry) {
+    let place = place_of(space, table, entry);
     let slots = space.slots(table);
-    let (mut pair, mut distance) = (table.home(place), 0);
-    loop {
-        let first = slots[pair].load(Ordering::Relaxed);
-        let at = pair + usize::from(first != EMPTY);
-        let slot = slots[at].load(Ordering::Relaxed);
-        if slot == EMPTY {
-            return store(&slots[at], slot_of(entry, place, distance));
-        }
-        if !is_passed(first) {
-            store(&slots[pair], with_passed(first, true));
-        }
-        pair = (pair + PAIR) & table.mask();
+    let mask = slots.len() - 1;
+    let (home, mut distance) = (table.home(place), 0);
+    while slots[(home + distance) & mask].load(Ordering::Relaxed) != EMPTY {
         distance += 1;
     }
+    put_at(space, table, place, distance, entry);
 }
 
-/// Stores what may lead a reader to an entry.
-#[inline(always)]
-fn store(slot: &AtomicU64, value: u64) {
-    slot.store(value, Ordering::Release);
+/// Stores an entry in an empty slot so far from its home. The lock is held.
+fn put_at<S: Space>(space: &S, table: Table, place: u64, distance: usize, entry: Entry) {
+    let slots = space.slots(table);
+    let slot = &slots[(table.home(place) + distance) & (slots.len() - 1)];
+    debug_assert_eq!(slot.load(Ordering::Relaxed), EMPTY, "{place:x} {distance} is taken");
+    slot.store(at_distance(entry.0 | tag_of(place), distance), Ordering::Release);
 }
 
 /// Removes a dead entry from its shard's table. Its block stays the caller's, until [`free`].
@@ -648,52 +636,53 @@ pub fn shrink<S: Space>(space: &S, hash: u64, trim: impl FnOnce(&mut S::Blocks))
     trim(&mut writer.blocks);
 }
 
-/// Whether so many entries fit in a table: thirteen sixteenths of the slots.
+/// Whether so many entries fit in a table: three quarters of the slots.
 fn is_room(entries: usize, slots: usize) -> bool {
-    entries * 16 <= slots * 13
+    entries * 4 <= slots * 3
 }
 
-/// Empties the slot of an entry and closes the gap, if entries have passed its pair; true if any moved.
+/// Empties the slot of an entry and closes the gap; true if other entries moved.
+///
+/// An entry behind the gap moves into it unless its home lies after the gap. A reader can miss an
+/// entry that moves past it, never find a wrong one.
 #[inline(always)]
 fn take_out<S: Space>(space: &S, table: Table, entry: Entry) -> bool {
     let slots = space.slots(table);
-    let mut pair = table.home(place_of(space, table, entry));
-    loop {
-        let first = slots[pair].load(Ordering::Relaxed);
-        let at = pair + usize::from(Entry::in_slot(first) != entry);
-        if Entry::in_slot(slots[at].load(Ordering::Relaxed)) == entry {
-            if is_passed(first) {
-                return close_gap(space, table, at);
-            }
-            slots[at].store(EMPTY, Ordering::Relaxed);
-            return false;
-        }
-        debug_assert!(is_passed(first), "{entry:?} is not in its table");
-        pair = (pair + PAIR) & table.mask();
+    let mask = slots.len() - 1;
+    let mut gap = table.home(place_of(space, table, entry));
+    while slots[gap].load(Ordering::Relaxed) & ADDRESS != entry.0 {
+        debug_assert_ne!(
+            slots[gap].load(Ordering::Relaxed),
+            EMPTY,
+            "{entry:?} is not in its table"
+        );
+        gap = (gap + 1) & mask;
     }
-}
-
-/// Moves an entry that has passed the pair of the gap into it, and so on with the gap that it leaves, which
-/// is emptied in the end; true if any moved.
-///
-/// A reader can miss an entry that moves past it, never find a wrong one.
-fn close_gap<S: Space>(space: &S, table: Table, mut gap: usize) -> bool {
-    let slots = space.slots(table);
-    let mut moved = false;
+    let (mut next, mut moved) = (gap, false);
     loop {
-        let pair = gap - gap % PAIR;
-        let first = slots[pair].load(Ordering::Relaxed);
-        if !is_passed(first) {
+        next = (next + 1) & mask;
+        let slot = slots[next].load(Ordering::Relaxed);
+        if slot == EMPTY {
             break;
         }
-        let Some((from, distance)) = first_that_passed(space, table, pair) else {
-            store(&slots[pair], with_passed(first, false));
-            break;
-        };
-        let slot = at_distance(slots[from].load(Ordering::Relaxed), distance);
-        store(&slots[gap], with_passed(slot, gap == pair));
-        (gap, moved) = (from, true);
+        let (distance, step) =
+            (distance_of(space, table, slot, next), next.wrapping_sub(gap) & mask);
+        if distance >= step {
+            slots[gap].store(at_distance(slot, distance - step), Ordering::Release);
+            gap = next;
+            moved = true;
+        }
     }
     slots[gap].store(EMPTY, Ordering::Relaxed);
     moved
+}
+
+/// How far the entry in slot `at` is from its home.
+pub(super) fn distance_of<S: Space>(space: &S, table: Table, slot: u64, at: usize) -> usize {
+    let distance = slot & DISTANCE;
+    if distance < DISTANCE {
+        return distance as usize;
+    }
+    let home = table.home(place_of(space, table, Entry(slot & ADDRESS)));
+    at.wrapping_sub(home) & (table.length() - 1)
 }
