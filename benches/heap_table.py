@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """The heap's table in README.md: `heap_table.py DIRECTORY [WORKLOAD ...]`.
 
-DIRECTORY holds the programs of the heap rig, one for each allocator, `bin-hoopsnake` and so on, all copied alike just
-before: peak memory depends on how a file lies in the page cache. `SCALE=0.5` makes each run half as long.
+DIRECTORY holds the programs of the heap rig, one for each allocator, `bin-hoopsnake` and so on. All are copied anew for
+each round: peak memory depends, by up to 5% of a small program's, on how its file lies in the page cache. `SCALE=0.5`
+makes each run half as long.
 
 In ten rounds each allocator runs once directly after each other one, and once in each place: what a program leaves
 behind (huge pages that the machine has, or has given back to its host) costs the next one up to half its time.
 """
-import json, math, os, re, resource, statistics, subprocess, sys, time
+import json, math, os, re, resource, shutil, statistics, subprocess, sys, tempfile, time
 
 PEERS = "hoopsnake mimalloc mimalloc-nothp mimalloc2 rusty snmalloc jemalloc rpmalloc system floor".split()
 GROUPS = {
@@ -72,8 +73,10 @@ def main():
     got = {w: {p: [] for p in PEERS} for w in works}
     for w in works:
         for round in range(len(PEERS)):
-            for p in order(round):
-                got[w][p].append(run(directory, p, w))
+            with tempfile.TemporaryDirectory() as copies:
+                shutil.copytree(directory, copies, dirs_exist_ok=True)
+                for p in order(round):
+                    got[w][p].append(run(copies, p, w))
         print(w, file=sys.stderr, flush=True)
     with open(os.environ.get("RAW", os.devnull), "w") as raw:
         json.dump(got, raw)

@@ -8,7 +8,6 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use std::alloc::System;
 
-use super::Remapped;
 use crate::base::config::PAGE;
 
 /// Reserving takes memory: callers reserve little.
@@ -34,29 +33,6 @@ pub(crate) unsafe fn show(_start: NonNull<u8>, _len: usize) {}
 pub(crate) unsafe fn commit(_start: NonNull<u8>, _len: usize) -> bool {
     true
 }
-
-/// There are none to ask for.
-pub(crate) fn gives_huge_pages() -> bool {
-    false
-}
-
-/// Nothing to say here.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
-
-/// Not available.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn prefer_small_pages(_start: NonNull<u8>, _len: usize) {}
-
-/// Not available.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
 
 /// Fills with zeroes; the memory stays.
 ///
@@ -90,12 +66,4 @@ pub(crate) fn map(len: usize) -> Option<NonNull<u8>> {
 pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
     // SAFETY: the caller's mapping, made by `map`.
     unsafe { release(start, len, PAGE) }
-}
-
-/// Not available: callers copy.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
-    Remapped::Refused
 }

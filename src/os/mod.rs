@@ -31,15 +31,26 @@ mod fallback;
 #[cfg(any(not(any(unix, windows)), miri))]
 use fallback as imp;
 
+#[cfg(all(target_os = "linux", not(miri)))]
+mod linux;
+#[cfg(all(target_os = "linux", not(miri)))]
+use linux as extras;
+
+#[cfg(any(not(target_os = "linux"), miri))]
+mod no_extras;
+#[cfg(any(not(target_os = "linux"), miri))]
+use no_extras as extras;
+
 pub(crate) mod fork;
 pub(crate) mod thread_end;
 
-pub(crate) use imp::{
-    gives_huge_pages, populate, prefer_huge_pages, prefer_small_pages, purge, release, show, unmap,
-};
+pub(crate) use extras::{gives_huge_pages, populate, prefer_huge_pages, prefer_small_pages};
+pub(crate) use imp::{purge, release, show, unmap};
 
 #[cfg(not(test))]
-pub(crate) use imp::{commit, map, remap, reserve};
+pub(crate) use extras::remap;
+#[cfg(not(test))]
+pub(crate) use imp::{commit, map, reserve};
 #[cfg(test)]
 pub(crate) use tests::failing::{self, commit, map, remap, reserve};
 

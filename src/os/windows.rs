@@ -9,8 +9,6 @@
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 
-use super::Remapped;
-
 /// Reserving takes addresses only.
 pub(super) const LAZY: bool = true;
 
@@ -66,29 +64,6 @@ pub(crate) unsafe fn commit(start: NonNull<u8>, len: usize) -> bool {
     !place.is_null()
 }
 
-/// There are none to ask for.
-pub(crate) fn gives_huge_pages() -> bool {
-    false
-}
-
-/// Nothing to say here.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn prefer_huge_pages(_start: NonNull<u8>, _len: usize) {}
-
-/// Not available.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn prefer_small_pages(_start: NonNull<u8>, _len: usize) {}
-
-/// Not available.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
-
 /// Gives the memory of committed pages back; they stay accessible and read as zero.
 ///
 /// # Safety
@@ -131,12 +106,4 @@ pub(crate) fn map(len: usize) -> Option<NonNull<u8>> {
 pub(crate) unsafe fn unmap(start: NonNull<u8>, _len: usize) {
     // SAFETY: the caller's mapping, unused from here on; a size of 0 means all of it.
     unsafe { VirtualFree(start.as_ptr().cast(), 0, MEM_RELEASE) };
-}
-
-/// Not available: callers copy.
-///
-/// # Safety
-/// See the module.
-pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
-    Remapped::Refused
 }

@@ -5,7 +5,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use super::super::{Remapped, imp};
+use super::super::{Remapped, extras, imp};
 
 thread_local! {
     /// Requests until one is refused, and how many are then.
@@ -57,5 +57,5 @@ pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Re
         return Remapped::Refused;
     }
     // SAFETY: the caller's.
-    unsafe { imp::remap(from, to, len) }
+    unsafe { extras::remap(from, to, len) }
 }
