@@ -2,8 +2,8 @@
 """The heap's table in README.md: `heap_table.py DIRECTORY [WORKLOAD ...]`.
 
 DIRECTORY holds the programs of the heap rig, one for each allocator, `bin-hoopsnake` and so on. All are copied anew for
-each round: peak memory depends, by up to 5% of a small program's, on how its file lies in the page cache. `SCALE=0.5`
-makes each run half as long.
+each round: peak memory depends, by up to 5% of a small program's, on how its file lies in the page cache. `SCALE=0.1`
+makes each run a tenth as long, `SQUARES=10` ten times as many: on a machine that others disturb for moments.
 
 In ten rounds each allocator runs once directly after each other one, and once in each place: what a program leaves
 behind (huge pages that the machine has, or has given back to its host) costs the next one up to half its time.
@@ -72,7 +72,7 @@ def main():
     directory, works = sys.argv[1], sys.argv[2:] or sum(GROUPS.values(), [])
     got = {w: {p: [] for p in PEERS} for w in works}
     for w in works:
-        for round in range(len(PEERS)):
+        for round in range(len(PEERS) * int(os.environ.get("SQUARES", 1))):
             with tempfile.TemporaryDirectory() as copies:
                 shutil.copytree(directory, copies, dirs_exist_ok=True)
                 for p in order(round):
