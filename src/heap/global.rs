@@ -97,6 +97,7 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 
 /// # Safety
 /// As `GlobalAlloc::dealloc`; the layout is not small.
+#[cold]
 #[inline(never)]
 unsafe fn dealloc_other(place: NonNull<u8>, layout: Layout) {
     if SizeClass::of_layout(layout.size(), layout.align()).is_none() {
