@@ -95,6 +95,8 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
     unsafe { dealloc_other(place, layout) }
 }
 
+/// Cold, so that a small free whose size is known at run time only falls through to what comes after it.
+///
 /// # Safety
 /// As `GlobalAlloc::dealloc`; the layout is not small.
 #[cold]

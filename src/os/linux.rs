@@ -1,4 +1,4 @@
-//! What Linux offers besides: huge pages, memory at once, pages that move.
+//! What Linux offers besides: huge pages, memory at once, pages that move. (Android's libc has the first only.)
 //!
 //! # Safety
 //! As in `unix.rs`.
@@ -52,15 +52,24 @@ pub(crate) unsafe fn prefer_small_pages(start: NonNull<u8>, len: usize) {
 ///
 /// # Safety
 /// See the module.
+#[cfg(target_os = "linux")]
 pub(crate) unsafe fn populate(start: NonNull<u8>, len: usize) {
     // SAFETY: the caller's committed range; its contents stay as they are.
     let _ = unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE) };
 }
 
+/// Not available.
+///
+/// # Safety
+/// See the module.
+#[cfg(target_os = "android")]
+pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) {}
+
 /// Moves the pages of `from` to `to`, which is reserved; `from` stays committed and reads as zero.
 ///
 /// # Safety
 /// See the module, for both ranges; the two do not overlap.
+#[cfg(target_os = "linux")]
 pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Remapped {
     // Were `from` unmapped, another thread's `mmap` could get the hole before we have filled it.
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
@@ -79,6 +88,7 @@ pub(crate) unsafe fn remap(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Re
 }
 
 /// Maps `len` zeroed bytes where nothing is mapped; false where something is.
+#[cfg(target_os = "linux")]
 fn map_hole(start: NonNull<u8>, len: usize) -> bool {
     let rights = libc::PROT_READ | libc::PROT_WRITE;
     let flags =
@@ -88,7 +98,16 @@ fn map_hole(start: NonNull<u8>, len: usize) -> bool {
     place == start.as_ptr().cast()
 }
 
-#[cfg(all(test, target_pointer_width = "64", not(sanitized)))]
+/// Not available: callers copy.
+///
+/// # Safety
+/// See the module.
+#[cfg(target_os = "android")]
+pub(crate) unsafe fn remap(_from: NonNull<u8>, _to: NonNull<u8>, _len: usize) -> Remapped {
+    Remapped::Refused
+}
+
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64", not(sanitized)))]
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "the block is one life of a mapping")]
 mod tests {
     use super::super::{commit, unmap};

@@ -31,14 +31,14 @@ mod fallback;
 #[cfg(any(not(any(unix, windows)), miri))]
 use fallback as imp;
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod linux;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 use linux as extras;
 
-#[cfg(any(not(target_os = "linux"), miri))]
+#[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
 mod no_extras;
-#[cfg(any(not(target_os = "linux"), miri))]
+#[cfg(any(not(any(target_os = "linux", target_os = "android")), miri))]
 use no_extras as extras;
 
 pub(crate) mod fork;
