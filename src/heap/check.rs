@@ -388,7 +388,7 @@ fn mistake(place: NonNull<u8>, layout: Layout, found: fmt::Arguments<'_>) -> ! {
 mod invariants {
     use super::super::arena::Arenas;
     use super::super::block::BlockPtr;
-    use super::super::pool::Held;
+    use super::super::pool::{Held, PoolRef};
     use super::super::roomy::ROOMY_SLOT;
     use super::super::thread::{RAW_SLOTS, SLOTS, ThreadHeap};
 
@@ -399,6 +399,11 @@ mod invariants {
                 let active = length(self.active_list(slot));
                 assert_eq!(active, self.left(slot), "the active list of slot {slot}");
                 let mut next = self.first_pool(slot);
+                if let Some(first) = self.active_list(slot) {
+                    // SAFETY: a block lies in an arena.
+                    let pool = unsafe { PoolRef::of_any(first.addr()) };
+                    assert_eq!(next.map(Held::pool), Some(pool), "not of the current pool");
+                }
                 while let Some(held) = next {
                     next = held.next();
                     assert_eq!(held.pool().slot(), slot, "a pool in the wrong list");

@@ -124,8 +124,8 @@ impl ThreadHeap {
             self.hand_back(slot);
         }
         for slot in 0..RAW_SLOTS {
-            while let Some(held) = self.pools[slot].get() {
-                held.unlink(&self.pools[slot]);
+            while let Some(held) = self.slots[slot].pools.get() {
+                held.unlink(&self.slots[slot].pools);
                 abandon(held);
             }
             for place in &self.full[slot] {
@@ -140,7 +140,8 @@ impl ThreadHeap {
                 abandon(held);
             }
         }
-        for list in self.pools[RAW_SLOTS..].iter().chain([&self.full_objects]) {
+        let slots = self.slots[RAW_SLOTS..].iter().map(|slot| &slot.pools);
+        for list in slots.chain([&self.full_objects]) {
             while let Some(held) = list.get() {
                 held.unlink(list);
                 retire(held);
@@ -231,7 +232,7 @@ impl ThreadHeap {
     /// Gives back the held pools of a slot that are empty.
     pub(super) fn release_empty(&self, slot: usize) {
         self.hand_back(slot);
-        self.release_empty_in(&self.pools[slot], slot >= RAW_SLOTS);
+        self.release_empty_in(&self.slots[slot].pools, slot >= RAW_SLOTS);
     }
 
     /// Gives back the pools of large objects that are empty.
@@ -255,9 +256,9 @@ impl ThreadHeap {
         while let Some(held) = self.brimful(slot).get() {
             held.unlink(self.brimful(slot));
             held.set_listed();
-            match self.pools[slot].get() {
+            match self.slots[slot].pools.get() {
                 Some(current) => held.link_after(current),
-                None => held.link_first(&self.pools[slot]),
+                None => held.link_first(&self.slots[slot].pools),
             }
         }
     }
@@ -275,14 +276,14 @@ impl ThreadHeap {
                     }
                 }
                 self.relist_all(slot);
-                let mut next = self.pools[slot].get();
+                let mut next = self.slots[slot].pools.get();
                 while let Some(held) = next {
                     next = held.next();
                     held.take_remote();
                 }
             }
             self.release_empty(slot);
-            let mut next = self.pools[slot].get();
+            let mut next = self.slots[slot].pools.get();
             while let Some(held) = next {
                 next = held.next();
                 bytes += held.purge_free_pages();

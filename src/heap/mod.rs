@@ -57,6 +57,7 @@ mod reservation;
 mod roomy;
 #[cfg(not(loom))]
 mod size_class;
+mod slot;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]

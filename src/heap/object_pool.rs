@@ -284,7 +284,7 @@ impl ObjectHeap {
             held.unlink(self.0.full_objects());
             match self.0.first_pool(slot) {
                 Some(first) => held.link_after(first),
-                None => held.link_first(&self.0.pools[slot]),
+                None => held.link_first(&self.0.slots[slot].pools),
             }
         }
         held.reset();
@@ -447,7 +447,7 @@ fn large(heap: &'static ThreadHeap, class: ObjectClass) -> Option<NonNull<u64>> 
     let held = thread::new_large(heap, shape, span)?;
     poison::on_new_pool(held.pool().start(), class.used);
     held.carve();
-    let (block, _) = held.hand_out();
+    let block = held.hand_out();
     // No pool of a slot: the event is the block coming home.
     held.set_listed();
     if !heap.is_dead() {

@@ -478,9 +478,9 @@ impl Held {
         pool.bias.store(0, Ordering::Relaxed);
     }
 
-    /// Hands out all free blocks that the holder has at hand: the list and its length. They count as
-    /// live from here on. The list may be empty.
-    pub(crate) fn hand_out(self) -> (Option<BlockPtr>, usize) {
+    /// Hands out all free blocks that the holder has at hand, as a list, which may be empty. They count as live
+    /// from here on.
+    pub(crate) fn hand_out(self) -> Option<BlockPtr> {
         debug_assert!(!self.is_full(), "hand out from a full pool");
         // Blocks in the pool word are free too but not at hand: `live` still counts them.
         let live = self.pool().live() as u32;
@@ -491,52 +491,49 @@ impl Held {
 
     /// [`hand_out`](Self::hand_out) of a pool that is handing out already: often, and short.
     #[inline]
-    pub(crate) fn hand_out_again(self) -> (Option<BlockPtr>, usize) {
+    pub(crate) fn hand_out_again(self) -> Option<BlockPtr> {
         debug_assert!(self.is_handing_out(), "hand out again");
-        let (pool, carved) = (self.record(), self.pool().carved() as u32);
-        // The bias is −1, so this is all that are carved less the live ones.
-        let count = carved + 1 - pool.events.load(Ordering::Relaxed);
-        pool.events.store(carved + 1, Ordering::Relaxed);
-        (pool.local.take(), count as usize)
+        let pool = self.record();
+        // The bias is −1: all that are carved are live.
+        pool.events.store(self.pool().carved() as u32 + 1, Ordering::Relaxed);
+        pool.local.take()
     }
 
     /// Hands out one of the free blocks that the holder has at hand, if there is one, as a list.
-    pub(crate) fn hand_out_one(self) -> (Option<BlockPtr>, usize) {
+    pub(crate) fn hand_out_one(self) -> Option<BlockPtr> {
         let pool = self.record();
-        let first = pool.local.get();
-        if let Some(first) = first {
-            // SAFETY: the block is in the pool's own list.
-            pool.local.set(unsafe { first.next() });
-            // SAFETY: as above.
-            unsafe { first.set_next(None) };
-            let live = self.pool().live();
-            pool.bias.store(0, Ordering::Relaxed);
-            pool.events.store(live as u32 + 1, Ordering::Relaxed);
-        }
-        (first, 1)
+        let first = pool.local.get()?;
+        // SAFETY: the block is in the pool's own list.
+        pool.local.set(unsafe { first.next() });
+        // SAFETY: as above.
+        unsafe { first.set_next(None) };
+        let live = self.pool().live();
+        pool.bias.store(0, Ordering::Relaxed);
+        pool.events.store(live as u32 + 1, Ordering::Relaxed);
+        Some(first)
     }
 
     /// Takes back a list that was handed out and not used up.
     ///
     /// # Safety
-    /// `list` has `count` blocks of this pool, handed out and free.
-    pub(crate) unsafe fn hand_back(self, list: Option<BlockPtr>, count: usize) {
-        let Some(first) = list else { return };
+    /// The list that begins with `first` is of blocks of this pool, handed out and free.
+    pub(crate) unsafe fn hand_back(self, first: BlockPtr) {
         let pool = self.record();
-        let mut last = first;
+        let (mut last, mut count) = (first, 1);
         // SAFETY: the blocks are free, linked, and the caller's.
         while let Some(next) = unsafe { last.next() } {
             last = next;
+            count += 1;
         }
         // SAFETY: as above.
         unsafe { last.set_next(pool.local.get()) };
         pool.local.set(Some(first));
         if self.is_handing_out() {
             let events = pool.events.load(Ordering::Relaxed);
-            debug_assert!(events as usize > count, "{events} events, {count} handed back");
-            pool.events.store(events - count as u32, Ordering::Relaxed);
+            debug_assert!(events > count, "{events} events, {count} handed back");
+            pool.events.store(events - count, Ordering::Relaxed);
         } else {
-            self.subtract_live(count);
+            self.subtract_live(count as usize);
         }
     }
 

@@ -77,7 +77,7 @@ impl ThreadHeap {
             if is_wanted(held, &mut wanted) {
                 kept += 1;
             } else {
-                held.unlink(&self.pools[slot]);
+                held.unlink(&self.slots[slot].pools);
                 abandon(held);
             }
         }

@@ -10,9 +10,6 @@
 //! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
 //! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
 //! heaps' pools that the thread frees are kept for a while too (`remote.rs`).
-//!
-//! # Orderings
-//! Relaxed: `left` has one writer, and statistics may read it late.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -28,10 +25,10 @@ use super::registry::Registry;
 use super::remote::{RemoteCache, free_remote};
 use super::roomy::{ROOM, ROOMY_SLOT};
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
+use super::slot::Slot;
 use super::sweep::Sweep;
 use crate::base::config::GRANULE;
 use crate::os;
-use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Number of slots of the allocator: the size classes, and blocks with room.
 pub(crate) const RAW_SLOTS: usize = CLASSES + 1;
@@ -55,53 +52,12 @@ const GROWING: u8 = 4;
 /// Granules of a pool of blocks larger than `SMALL_MAX`.
 const MEDIUM_SPAN: usize = 8;
 
-/// Free blocks of a slot, to be handed out next, and their number. Side by side: an allocation writes both,
-/// and a processor writes what lies in one line at once.
-///
-/// A load waits for an earlier store whose address has the same low twelve bits. Heaps begin with a page, and
-/// records are multiples of 128 bytes from one: so `list` lies where a record has what a free does not write
-/// (a pair of blocks of 16 bytes took 5.8 ns, and 3.5 since).
-#[derive(Debug)]
-#[repr(C)]
-struct ActiveList {
-    left: AtomicU32,
-    list: Cell<Option<BlockPtr>>,
-}
-
-#[cfg(target_pointer_width = "64")]
-const _: () = {
-    use super::pool::Pool;
-    use core::mem::offset_of;
-
-    assert!(size_of::<ActiveList>() == 16 && offset_of!(ThreadHeap, active) == 0);
-    assert!(offset_of!(ActiveList, list) == 8);
-    assert!((offset_of!(Pool, events) | offset_of!(Pool, local)).is_multiple_of(16));
-};
-
-impl ActiveList {
-    const fn new() -> ActiveList {
-        ActiveList { left: AtomicU32::new(0), list: Cell::new(None) }
-    }
-
-    #[inline(always)]
-    fn pop(&self) -> Option<BlockPtr> {
-        let block = self.list.get()?;
-        // SAFETY: the block is in the active list, hence free and this thread's.
-        self.list.set(unsafe { block.next() });
-        let left = self.left.load(Ordering::Relaxed);
-        self.left.store(left.wrapping_sub(1), Ordering::Relaxed);
-        Some(block)
-    }
-}
-
 /// One thread's heap. All zero is an empty one.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadHeap {
-    /// Per slot: free blocks of the current pool, to be handed out next.
-    active: [ActiveList; SLOTS],
-    /// Per slot: held pools with free blocks; the first is the current one.
-    pub(super) pools: [Cell<Option<Held>>; SLOTS],
+    /// The first, as `slot.rs` wants it.
+    pub(super) slots: [Slot; SLOTS],
     /// Per raw slot: held pools all of whose blocks are out, oldest last.
     pub(super) full: [[Cell<Option<Held>>; KEPT_FULL]; RAW_SLOTS],
     /// Per raw slot: held pools with fewer free blocks than the relist threshold.
@@ -148,8 +104,7 @@ pub(super) static REGISTRIES: [Registry<PoolRef>; RAW_SLOTS] =
 impl ThreadHeap {
     const fn new() -> ThreadHeap {
         ThreadHeap {
-            active: [const { ActiveList::new() }; SLOTS],
-            pools: [const { Cell::new(None) }; SLOTS],
+            slots: [const { Slot::new() }; SLOTS],
             full: [const { [const { Cell::new(None) }; KEPT_FULL] }; RAW_SLOTS],
             brimful: [const { Cell::new(None) }; RAW_SLOTS],
             sweeps: [const { Sweep::new() }; RAW_SLOTS],
@@ -223,11 +178,10 @@ impl ThreadHeap {
     /// A free block of a class.
     #[inline(always)]
     pub(crate) fn alloc(&self, class: SizeClass) -> Option<BlockPtr> {
-        // SAFETY: as `active[class.index()]`.
-        let active =
-            unsafe { self.active.as_ptr().byte_add(class.twice() * size_of::<ActiveList>() / 2) };
+        // SAFETY: as `slots[class.index()]`.
+        let slot = unsafe { self.slots.as_ptr().byte_add(class.twice() * size_of::<Slot>() / 2) };
         // SAFETY: as above.
-        match unsafe { &*active }.pop() {
+        match unsafe { &*slot }.pop() {
             Some(block) => Some(block),
             None => self.alloc_slow(class.index()),
         }
@@ -236,7 +190,7 @@ impl ThreadHeap {
     /// The next block of the active list of a slot.
     #[inline(always)]
     pub(super) fn pop(&self, slot: usize) -> Option<BlockPtr> {
-        self.active[slot].pop()
+        self.slots[slot].pop()
     }
 
     /// Frees a block of the allocator, on the thread of this heap.
@@ -274,7 +228,7 @@ impl ThreadHeap {
     #[inline(never)]
     pub(super) fn alloc_slow(&self, slot: usize) -> Option<BlockPtr> {
         if slot < TRACED_SLOTS
-            && let Some(current) = self.pools[slot].get()
+            && let Some(current) = self.slots[slot].pools.get()
             && current.has_local()
         {
             if current.is_handing_out() && !check::is_full() {
@@ -311,10 +265,9 @@ impl ThreadHeap {
         if current.is_hot() {
             return self.refill_hot(slot, current);
         }
-        let (list, count) = current.hand_out_again();
-        let first = list?;
+        let first = current.hand_out_again()?;
         // SAFETY: the list was just handed to this heap.
-        unsafe { self.activate(slot, first, count) };
+        self.slots[slot].activate(unsafe { first.next() });
         Some(first)
     }
 
@@ -328,7 +281,7 @@ impl ThreadHeap {
     /// Hands out a new active list and takes its first block.
     pub(super) fn refill(&self, slot: usize) -> Option<BlockPtr> {
         loop {
-            let Some(held) = self.pools[slot].get() else {
+            let Some(held) = self.slots[slot].pools.get() else {
                 self.acquire(slot)?;
                 continue;
             };
@@ -336,7 +289,7 @@ impl ThreadHeap {
             if held.take_sparse() {
                 arena::lock().end_sparse();
             }
-            let (list, count) = if one { held.hand_out_one() } else { held.hand_out() };
+            let list = if one { held.hand_out_one() } else { held.hand_out() };
             if let Some(first) = list {
                 if one {
                     check::on_alloc(first.place());
@@ -345,7 +298,7 @@ impl ThreadHeap {
                     self.objects.note_recent(held.pool());
                 }
                 // SAFETY: the list was just handed to this heap.
-                unsafe { self.activate(slot, first, count) };
+                self.slots[slot].activate(unsafe { first.next() });
                 return Some(first);
             }
             if slot < RAW_SLOTS && held.take_remote() {
@@ -359,21 +312,9 @@ impl ThreadHeap {
         }
     }
 
-    /// Makes what follows the first of `count` blocks the active list of a slot.
-    ///
-    /// # Safety
-    /// The blocks are free, linked, and were handed to this heap.
-    #[inline(always)]
-    unsafe fn activate(&self, slot: usize, first: BlockPtr, count: usize) {
-        let active = &self.active[slot];
-        // SAFETY: the caller's.
-        active.list.set(unsafe { first.next() });
-        active.left.store(count as u32 - 1, Ordering::Relaxed);
-    }
-
     /// Takes the current pool, which has no block left, off its list.
     fn set_aside(&self, slot: usize, held: Held) {
-        held.unlink(&self.pools[slot]);
+        held.unlink(&self.slots[slot].pools);
         held.set_full();
         if slot >= RAW_SLOTS {
             held.link_first(&self.full_objects);
@@ -417,7 +358,7 @@ impl ThreadHeap {
             held.set_full();
             return held.link_first(&self.brimful[held.pool().slot()]);
         }
-        let list = &self.pools[held.pool().slot()];
+        let list = &self.slots[held.pool().slot()].pools;
         match list.get() {
             Some(current) => held.link_after(current),
             None => held.link_first(list),
@@ -436,7 +377,7 @@ impl ThreadHeap {
                 place.set(None);
                 held.set_listed();
                 held.take_remote();
-                held.link_first(&self.pools[slot]);
+                held.link_first(&self.slots[slot].pools);
                 return Some(());
             }
         }
@@ -448,7 +389,7 @@ impl ThreadHeap {
             let held = unsafe { pool.assume_held() };
             held.set_owner(self.mark());
             held.take_remote();
-            held.link_first(&self.pools[slot]);
+            held.link_first(&self.slots[slot].pools);
             return Some(());
         }
         self.acquire_fresh(slot)
@@ -464,7 +405,7 @@ impl ThreadHeap {
             if held.pool().pool_word().has_blocks() {
                 held.unlink(list);
                 held.take_remote();
-                held.link_first(&self.pools[slot]);
+                held.link_first(&self.slots[slot].pools);
                 return true;
             }
         }
@@ -488,7 +429,7 @@ impl ThreadHeap {
             // SAFETY: the pool's memory is committed.
             unsafe { os::populate(start, GRANULE) };
         }
-        fresh.held.link_first(&self.pools[slot]);
+        fresh.held.link_first(&self.slots[slot].pools);
         Some(())
     }
 
@@ -511,7 +452,7 @@ impl ThreadHeap {
             }
             return;
         }
-        let list = &self.pools[slot];
+        let list = &self.slots[slot].pools;
         if held.is_full() {
             held.set_listed();
             self.forget_full(slot, held);
@@ -549,11 +490,11 @@ impl ThreadHeap {
 
     /// Returns the active list of a slot to its pool.
     pub(super) fn hand_back(&self, slot: usize) {
-        let active = &self.active[slot];
-        let left = active.left.swap(0, Ordering::Relaxed) as usize;
-        if let (list @ Some(_), Some(current)) = (active.list.take(), self.pools[slot].get()) {
+        let slot = &self.slots[slot];
+        if let (Some(list), Some(current)) = (slot.active(), slot.pools.get()) {
+            slot.activate(None);
             // SAFETY: the active list was handed out by the current pool.
-            unsafe { current.hand_back(list, left) };
+            unsafe { current.hand_back(list) };
         }
     }
 
@@ -562,7 +503,7 @@ impl ThreadHeap {
         self.send_all_home();
         for slot in 0..RAW_SLOTS {
             self.hand_back(slot);
-            if let Some(current) = self.pools[slot].get() {
+            if let Some(current) = self.slots[slot].pools.get() {
                 current.set_listed();
             }
         }
@@ -570,7 +511,13 @@ impl ThreadHeap {
 
     /// Calls `f` with every pool that this heap holds.
     pub(super) fn for_each_held(&self, f: impl Fn(Held)) {
-        for list in self.pools.iter().chain(&self.brimful).chain([&self.full_objects]) {
+        for list in self
+            .slots
+            .iter()
+            .map(|slot| &slot.pools)
+            .chain(&self.brimful)
+            .chain([&self.full_objects])
+        {
             let mut next = list.get();
             while let Some(held) = next {
                 next = held.next();
@@ -582,7 +529,7 @@ impl ThreadHeap {
 
     /// Blocks in the active list of a slot; exact at rest.
     pub(super) fn left(&self, slot: usize) -> usize {
-        self.active[slot].left.load(Ordering::Relaxed) as usize
+        self.slots[slot].left()
     }
 
     /// Free blocks of a slot that their pools count as live; exact at rest.
@@ -593,12 +540,12 @@ impl ThreadHeap {
 
     /// The current pool of a slot.
     pub(super) fn first_pool(&self, slot: usize) -> Option<Held> {
-        self.pools[slot].get()
+        self.slots[slot].pools.get()
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn active_list(&self, slot: usize) -> Option<BlockPtr> {
-        self.active[slot].list.get()
+        self.slots[slot].active()
     }
 
     /// Full raw pools that this heap keeps.

@@ -42,10 +42,12 @@ mod no_extras;
 use no_extras as extras;
 
 pub(crate) mod fork;
+mod peek;
 pub(crate) mod thread_end;
 
 pub(crate) use extras::{gives_huge_pages, populate, prefer_huge_pages, prefer_small_pages};
 pub(crate) use imp::{purge, release, show, unmap};
+pub(crate) use peek::peek;
 
 #[cfg(not(test))]
 pub(crate) use extras::remap;

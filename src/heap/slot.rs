@@ -1,0 +1,87 @@
+//! What a thread's heap has of one slot: the pools it holds, and the active list.
+//!
+//! # Orderings
+//! Relaxed: the head of an active list has one writer, and statistics may read it late.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::block::BlockPtr;
+use super::pool::Held;
+use crate::base::config::ARENA;
+use crate::os;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+/// What a heap has of one slot.
+///
+/// A load waits for an earlier store whose address has the same low twelve bits. Heaps begin with a page, and
+/// records are multiples of 128 bytes from one: so `list` lies where a record has what a free does not write
+/// (a pair of blocks of 16 bytes took 5.8 ns, and 3.5 since).
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Slot {
+    /// Held pools with free blocks; the first is the current one.
+    pub(super) pools: Cell<Option<Held>>,
+    /// The active list: free blocks of the current pool, to be handed out next.
+    list: AtomicPtr<u8>,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use super::pool::Pool;
+    use super::thread::ThreadHeap;
+    use core::mem::offset_of;
+
+    assert!(size_of::<Slot>() == 16 && offset_of!(ThreadHeap, slots) == 0);
+    assert!(offset_of!(Slot, list) == 8);
+    assert!((offset_of!(Pool, events) | offset_of!(Pool, local)).is_multiple_of(16));
+};
+
+impl Slot {
+    pub(super) const fn new() -> Slot {
+        Slot { pools: Cell::new(None), list: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// The first block of the active list.
+    #[inline(always)]
+    pub(super) fn active(&self) -> Option<BlockPtr> {
+        let first = NonNull::new(self.list.load(Ordering::Relaxed))?;
+        // SAFETY: `activate` got it from a block.
+        Some(unsafe { BlockPtr::new(first) })
+    }
+
+    /// Makes a list the active one.
+    #[inline(always)]
+    pub(super) fn activate(&self, list: Option<BlockPtr>) {
+        let first = list.map_or(ptr::null_mut(), |first| first.place().as_ptr());
+        self.list.store(first, Ordering::Relaxed);
+    }
+
+    /// The next free block. Nobody counts them: with a number to be written here, too, batches took 8 to 17% longer.
+    #[inline(always)]
+    pub(super) fn pop(&self) -> Option<BlockPtr> {
+        let block = self.active()?;
+        // SAFETY: the block is in the active list, hence free and this thread's.
+        self.activate(unsafe { block.next() });
+        Some(block)
+    }
+
+    /// How many blocks the active list has, for any thread; exact at rest.
+    ///
+    /// The heap's own thread may hand out a block meanwhile, and the program may write to it: so what stands
+    /// there is looked at as by a debugger, and followed at most as far as a list can be long, within one arena.
+    pub(super) fn left(&self) -> usize {
+        let first = self.list.load(Ordering::Relaxed).addr();
+        let (mut left, mut at) = (0, first);
+        while at != 0
+            && at / ARENA == first / ARENA
+            && at.is_multiple_of(align_of::<usize>())
+            && left < usize::from(u16::MAX)
+        {
+            left += 1;
+            // SAFETY: an aligned word in the arena of a block that the heap had: arenas stay mapped.
+            at = unsafe { os::peek(ptr::with_exposed_provenance(at)) };
+        }
+        left
+    }
+}
