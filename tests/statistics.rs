@@ -2,7 +2,8 @@
 //! process that does nothing else.
 #![cfg(not(sanitized))]
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use core::ptr;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 
 use hoopsnake::Cc;
@@ -129,6 +130,46 @@ fn counts_are_exact<const SIZE: usize>() {
     assert_eq!(expect(0).pools, 0);
 }
 
+/// The blocks that a thread has at hand are counted while it hands them out. What the program writes to them is
+/// followed, within the pool, be it a list, a ring, or no address: that pool's blocks may be missing, and what
+/// changes while pools are counted.
+fn counts_are_about_right<const SIZE: usize>() {
+    const LIVE: usize = 20_000;
+    let before = class(SIZE);
+    let capacity = POOL / before.block_size;
+    let (stop, stopped) = channel::<()>();
+    let (ready, begun) = channel();
+    let busy = thread::spawn(move || {
+        let mut blocks: Vec<Box<[usize; 8]>> = Vec::with_capacity(LIVE + 1);
+        let mut step = 0usize;
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            let mut block = Box::new([0; 8]);
+            let own = ptr::from_ref(&*block).addr();
+            let last = blocks.last().map_or(0, |last| ptr::from_ref(&**last).addr());
+            block[0] = [last, own, own + 1, own ^ 1 << 40, own ^ 1 << 20, last][step % 6];
+            blocks.push(block);
+            if blocks.len() > LIVE {
+                drop(blocks.swap_remove(step * 7919 % LIVE));
+            } else if blocks.len() == LIVE {
+                ready.send(()).unwrap();
+            }
+            step += 1;
+        }
+        blocks.len()
+    });
+    begun.recv().unwrap();
+    for _ in 0..2000 {
+        let stats = heap::stats();
+        assert_adds_up(&stats);
+        let now = stats.classes.iter().find(|class| class.block_size >= SIZE).unwrap();
+        let in_use = now.in_use - before.in_use;
+        assert!(in_use + 2 * capacity >= LIVE && in_use <= LIVE + 2 * capacity, "{in_use} in use");
+    }
+    drop(stop);
+    assert_eq!(busy.join().unwrap(), LIVE);
+    assert_eq!(class(SIZE).in_use, before.in_use);
+}
+
 #[test]
 fn h15_statistics_are_exact_at_rest() {
     // The test's own thread and the one that waits for it have what they need by now.
@@ -137,6 +178,7 @@ fn h15_statistics_are_exact_at_rest() {
     counts_are_exact::<1_777>();
     counts_are_exact::<7_000>();
     counts_are_exact::<30_000>();
+    counts_are_about_right::<64>();
 
     // What has grown.
     let mut grown = vec![1u8; 300];

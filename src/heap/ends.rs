@@ -6,7 +6,7 @@
 //! run even later find [`DEAD`](super::thread): they allocate from one heap behind a lock.
 //!
 //! # Orderings
-//! Relaxed, as in `pool.rs`: `left` has one writer, and heaps change hands under a lock.
+//! Relaxed, as in `pool.rs`; heaps change hands under a lock.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};

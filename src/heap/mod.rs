@@ -57,6 +57,7 @@ mod reservation;
 mod roomy;
 #[cfg(not(loom))]
 mod size_class;
+#[cfg(not(loom))]
 mod slot;
 #[cfg(not(loom))]
 mod stats;

@@ -91,6 +91,8 @@ impl Held {
         let carved = pool.carved.load(Ordering::Relaxed);
         pool.carved.store(carved - removed as u32, Ordering::Relaxed);
         pool.purged.set(pool.purged.get() | idle);
+        // Statistics look at blocks under the lock, and some systems take the pages away for a moment.
+        let _arenas = arena::lock();
         let mut rest = idle;
         while rest != 0 {
             let part = rest.trailing_zeros() as usize;

@@ -7,8 +7,8 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
-use super::pool::Held;
-use crate::base::config::ARENA;
+use super::pool::{Held, Kind, PoolRef};
+use super::reservation::is_ours;
 use crate::os;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
@@ -66,20 +66,29 @@ impl Slot {
         Some(block)
     }
 
-    /// How many blocks the active list has, for any thread; exact at rest.
+    /// How many blocks the active list of this slot, number `slot`, has; exact at rest. For the heap's own thread,
+    /// and for any that has the arena lock.
     ///
-    /// The heap's own thread may hand out a block meanwhile, and the program may write to it: so what stands
-    /// there is looked at as by a debugger, and followed at most as far as a list can be long, within one arena.
-    pub(super) fn left(&self) -> usize {
-        let first = self.list.load(Ordering::Relaxed).addr();
+    /// Its thread may hand out a block meanwhile (or, in a forked child, have stopped while it did), and the
+    /// program write to it: so what stands there is looked at as by a debugger, and followed within the pool.
+    pub(super) fn left(&self, slot: usize) -> usize {
+        let first = self.list.load(Ordering::Relaxed).expose_provenance();
+        if !is_ours(first) {
+            return 0;
+        }
+        // SAFETY: the head of a list is a block in an arena.
+        let pool = unsafe { PoolRef::of_any(first) };
+        if !matches!(pool.kind(), Kind::Raw | Kind::Object) || pool.slot() != slot {
+            return 0;
+        }
+        let start = pool.start().addr().get();
         let (mut left, mut at) = (0, first);
-        while at != 0
-            && at / ARENA == first / ARENA
+        while at.wrapping_sub(start) < pool.extent()
             && at.is_multiple_of(align_of::<usize>())
-            && left < usize::from(u16::MAX)
+            && left < pool.carved()
         {
             left += 1;
-            // SAFETY: an aligned word in the arena of a block that the heap had: arenas stay mapped.
+            // SAFETY: a word of the pool, whose granules are committed until the arena lock is free.
             at = unsafe { os::peek(ptr::with_exposed_provenance(at)) };
         }
         left

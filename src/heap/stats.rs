@@ -15,7 +15,8 @@ pub const ARENA_SIZE: usize = ARENA + ARENA_META;
 /// What the heap holds, at one moment.
 ///
 /// Exact when no other thread uses the heap; while threads run, what they hold is about right, each pool at
-/// another moment. The parts always add up:
+/// another moment, and of the pool that a thread allocates from any number may count as in use. The parts always
+/// add up:
 /// `allocated + available + unused_pools + headers + quantization + alignment` is
 /// [`total`](Stats::total), the arenas times their size.
 ///
@@ -196,7 +197,7 @@ impl Stats {
 ///
 /// # Cost
 /// A walk over all pools under the arena lock, about 20 ns each, and over the free blocks that threads have at
-/// hand, a few pages of each size in use; nothing is allocated.
+/// hand, at most a pool of each size and thread, 1 to 5 ns each; nothing is allocated.
 pub fn stats() -> Stats {
     let mut stats = Stats::new();
     let here = ThreadHeap::current();

@@ -529,7 +529,7 @@ impl ThreadHeap {
 
     /// Blocks in the active list of a slot; exact at rest.
     pub(super) fn left(&self, slot: usize) -> usize {
-        self.slots[slot].left()
+        self.slots[slot].left(slot)
     }
 
     /// Free blocks of a slot that their pools count as live; exact at rest.
