@@ -396,10 +396,10 @@ mod invariants {
         /// Asserts what `thread.rs` says of a heap, and `pool.rs` of its pools.
         pub(crate) fn check_invariants(&self) {
             for slot in 0..SLOTS {
-                let active = length(self.active_list(slot));
-                assert_eq!(active, self.left(slot), "the active list of slot {slot}");
+                let active = self.active_list(slot);
+                assert_eq!(length(active), self.left(slot), "the active list of slot {slot}");
                 let mut next = self.first_pool(slot);
-                if let Some(first) = self.active_list(slot) {
+                if let Some(first) = active {
                     // SAFETY: a block lies in an arena.
                     let pool = unsafe { PoolRef::of_any(first.addr()) };
                     assert_eq!(next.map(Held::pool), Some(pool), "not of the current pool");

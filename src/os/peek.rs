@@ -11,57 +11,28 @@
 /// The place is aligned and its memory committed.
 #[inline]
 pub(crate) unsafe fn peek(place: *const usize) -> usize {
-    // SAFETY: the caller's.
-    unsafe { imp::peek(place) }
-}
-
-#[cfg(all(
-    not(miri),
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        target_arch = "x86",
-        all(target_arch = "aarch64", target_pointer_width = "64")
-    )
-))]
-mod imp {
-    use core::arch::asm;
-
-    /// # Safety
-    /// As [`peek`](super::peek).
-    pub(super) unsafe fn peek(place: *const usize) -> usize {
-        let word;
-        // SAFETY: an aligned load, which changes nothing.
-        unsafe {
-            #[cfg(target_arch = "x86_64")]
-            asm!("mov {word}, [{place}]", word = lateout(reg) word, place = in(reg) place,
-                options(nostack, preserves_flags, readonly));
-            #[cfg(target_arch = "x86")]
-            asm!("mov {word:e}, [{place:e}]", word = lateout(reg) word, place = in(reg) place,
-                options(nostack, preserves_flags, readonly));
-            #[cfg(target_arch = "aarch64")]
-            asm!("ldr {word}, [{place}]", word = lateout(reg) word, place = in(reg) place,
-                options(nostack, preserves_flags, readonly));
-        }
-        word
+    // For the processors that have an arm below.
+    macro_rules! load {
+        ($instruction:literal) => {{
+            let word;
+            // SAFETY: an aligned load, which changes nothing.
+            unsafe {
+                core::arch::asm!($instruction, word = lateout(reg) word, place = in(reg) place,
+                    options(nostack, preserves_flags, readonly));
+            }
+            word
+        }};
     }
-}
-
-#[cfg(not(all(
-    not(miri),
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        target_arch = "x86",
-        all(target_arch = "aarch64", target_pointer_width = "64")
-    )
-)))]
-mod imp {
-    /// The nearest thing to it that Rust has.
-    ///
-    /// # Safety
-    /// As [`peek`](super::peek).
-    pub(super) unsafe fn peek(place: *const usize) -> usize {
-        // SAFETY: aligned and committed.
-        unsafe { place.read_volatile() }
+    match () {
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+        () if !cfg!(miri) => load!("mov {word}, [{place}]"),
+        #[cfg(target_arch = "x86")]
+        () if !cfg!(miri) => load!("mov {word:e}, [{place:e}]"),
+        #[cfg(all(target_arch = "aarch64", target_pointer_width = "64"))]
+        () if !cfg!(miri) => load!("ldr {word}, [{place}]"),
+        // The nearest thing to it that Rust has.
+        // SAFETY: the caller's.
+        () => unsafe { place.read_volatile() },
     }
 }
 
