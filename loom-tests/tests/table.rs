@@ -205,7 +205,7 @@ fn slots(log2: u32) -> Box<Slots> {
 }
 
 fn keyed_home(key: u64) -> u64 {
-    !own(key)
+    !own_place(key)
 }
 
 impl Space for Model {
@@ -259,13 +259,25 @@ fn same(_key: u64) -> u64 {
     0
 }
 
+/// A home for each, one tag.
 fn own(key: u64) -> u64 {
-    u64::from((key as u32).reverse_bits())
+    hash_at(own_place(key))
+}
+
+fn own_place(key: u64) -> u64 {
+    key.reverse_bits()
 }
 
 /// One home for all, a tag for each.
 fn apart(key: u64) -> u64 {
-    key << 33
+    hash_at(key << 17)
+}
+
+/// The hash whose place this is.
+fn hash_at(place: u64) -> u64 {
+    let hash = place.wrapping_mul(0xf1de_83e1_9937_733d);
+    assert_eq!(table::place_of_hash(hash), place, "not the inverse");
+    hash
 }
 
 /// A reader of one key, while another thread lets that key die, uses the block for a second key,

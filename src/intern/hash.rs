@@ -22,9 +22,13 @@ impl Seed {
         static SEED: OnceLock<Seed> = OnceLock::new();
         SEED.get_or_init(|| {
             let random = RandomState::new();
-            let shared = SharedSeed::from_u64(random.hash_one(1));
-            Self { seed: random.hash_one(0), shared }
+            Self::new(random.hash_one(0), random.hash_one(1))
         })
+    }
+
+    /// The seed that two random numbers make.
+    pub(super) fn new(seed: u64, shared: u64) -> Self {
+        Self { seed, shared: SharedSeed::from_u64(shared) }
     }
 
     /// The hash of bytes.

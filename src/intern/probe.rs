@@ -9,7 +9,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The entries of one tag, from a home slot on to the first empty one.
 ///
-/// The tag's bits are not those that choose slot (the lower half) or shard (the highest).
+/// The tag's bits are not those that choose the slot (the upper half of a place); the shard is the hash's.
 pub(super) struct Probe<'a> {
     slots: &'a [AtomicU64],
     mask: usize,

@@ -23,8 +23,8 @@
 //!    once, and none that is free.
 //! 5. Contents whose comparison is user code are compared by readers only. [`insert_unless_changed`]
 //!    inserts if nothing was inserted or moved in the shard since before the reader's probe.
-//! 6. What chooses home slot and tag is the entry's *place*: its hash, but in a *keyed* table a keyed
-//!    hash of its contents. A shard that is flooded (many entries of one tag on one probe, or very long
+//! 6. What chooses home slot and tag is the entry's *place*: its hash, spread, but in a *keyed* table a
+//!    keyed hash of its contents. A shard that is flooded (many entries of one tag on one probe, or very long
 //!    probes) moves to a keyed table. The mode is a bit of the view, so that a reader's mode always
 //!    fits its table.
 //! 7. A shard that is *closed* is looked up in no more; who frees its last block is told, so that its
@@ -45,7 +45,7 @@ pub use super::census::{Tally, take_all, tally};
 use super::entry::Header;
 use super::probe::Probe;
 use super::slot::{ADDRESS, DISTANCE, EMPTY, at_distance, tag_of};
-pub use super::slot::{Entry, Table};
+pub use super::slot::{Entry, Table, place_of_hash};
 use crate::base::bits::prefetch;
 use crate::sync::RawMutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -205,14 +205,15 @@ pub trait Space {
 /// What chooses home slot and tag of what is sought.
 #[inline(always)]
 fn place_of_sought(table: Table, hash: u64, keyed: impl FnOnce() -> u64) -> u64 {
-    if table.is_keyed() { keyed() } else { hash }
+    if table.is_keyed() { keyed() } else { place_of_hash(hash) }
 }
 
 /// What chooses home slot and tag of an entry in the table, or about to be. The lock is held.
 pub(super) fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
     // SAFETY: the entry is in the table or the caller's, and the lock of its shard is held.
     let hash = unsafe { space.header(entry).hash() };
-    if table.is_keyed() { space.keyed_hash(entry).unwrap_or(hash) } else { hash }
+    let place = || place_of_hash(hash);
+    if table.is_keyed() { space.keyed_hash(entry).unwrap_or_else(place) } else { place() }
 }
 
 /// What came of a look, if not an entry.
@@ -243,7 +244,7 @@ pub fn look_up_at_home<S: Space>(
     if table.is_keyed() {
         return Err(Missed::Unclear(None));
     }
-    match Probe::new(space, table, hash).at_home(Ordering::Acquire) {
+    match Probe::new(space, table, place_of_hash(hash)).at_home(Ordering::Acquire) {
         Ok(entry) => take_plain(space, entry, matches),
         Err(EMPTY) => Err(Missed::Absent),
         Err(_) => Err(Missed::Unclear(None)),
@@ -265,7 +266,7 @@ pub fn look_up_first<S: Space>(
     if table.is_keyed() {
         return Err(Missed::Unclear(None));
     }
-    let mut probe = Probe::new(space, table, hash);
+    let mut probe = Probe::new(space, table, place_of_hash(hash));
     let first = probe.next(Ordering::Acquire).ok_or(Missed::Absent)?;
     take_plain(space, first, matches)
 }
@@ -606,7 +607,7 @@ pub fn bury<S: Space>(space: &S, entry: Entry, free: impl FnOnce(&mut S::Blocks)
 #[inline(always)]
 fn prefetch_home<S: Space>(space: &S, hash: u64) {
     let table = space.view(hash).acquire();
-    prefetch(&raw const space.slots(table)[table.home(hash)]);
+    prefetch(&raw const space.slots(table)[table.home(place_of_hash(hash))]);
 }
 
 #[inline(always)]
