@@ -92,7 +92,7 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
         return unsafe { heap.free(pool, place, layout) };
     }
     // SAFETY: the caller's.
-    unsafe { dealloc_other(place, layout) }
+    unsafe { dealloc_other(place, layout.size(), layout.align()) }
 }
 
 /// Cold, so that a small free whose size is known at run time only falls through to what comes after it.
@@ -101,7 +101,9 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 /// As `GlobalAlloc::dealloc`; the layout is not small.
 #[cold]
 #[inline(never)]
-unsafe fn dealloc_other(place: NonNull<u8>, layout: Layout) {
+unsafe fn dealloc_other(place: NonNull<u8>, size: usize, align: usize) {
+    // SAFETY: the caller's: they are a layout's.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     if SizeClass::of_layout(layout.size(), layout.align()).is_none() {
         // SAFETY: the caller's block, above the largest class.
         return unsafe { large::dealloc(place, layout) };

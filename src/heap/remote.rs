@@ -98,16 +98,23 @@ const _: () = assert!(RAW_SLOTS * MAX_BYTES <= 1 << 20, "what a thread keeps");
 /// Frees a block of a pool that this thread's heap does not hold. A short leaf as long as the cache has room:
 /// many blocks may be on their way from the other thread's cache at once, as far as the processor looks ahead.
 ///
+/// What a free is called with comes first and in that order: so neither this call nor the path beside it moves
+/// arguments to other registers.
+///
 /// # Safety
-/// As [`ThreadHeap::free`]; `heap` is this thread's. A wrong pointer is noticed where it can be.
+/// As [`ThreadHeap::free`] with the layout of this size and alignment; `heap` is this thread's. A wrong pointer
+/// is noticed where it can be.
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn free_remote(
+    place: NonNull<u8>,
+    size: usize,
+    align: usize,
     heap: &ThreadHeap,
     pool: PoolRef,
-    place: NonNull<u8>,
-    layout: Layout,
 ) {
+    // SAFETY: the caller's: they are a layout's.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     if check::is_plain(pool, place, layout) {
         // SAFETY: the caller's, and the pool is a raw one.
         return unsafe { free_checked(heap, pool, place) };

@@ -202,7 +202,7 @@ impl ThreadHeap {
     pub(crate) unsafe fn free(&self, pool: PoolRef, place: NonNull<u8>, layout: Layout) {
         if pool.owner() != self.id() {
             // SAFETY: the caller's.
-            return unsafe { free_remote(self, pool, place, layout) };
+            return unsafe { free_remote(place, layout.size(), layout.align(), self, pool) };
         }
         poison::on_free(place, pool);
         // SAFETY: raw blocks have their link at the start and are 8-aligned.
@@ -211,15 +211,9 @@ impl ThreadHeap {
         let held = unsafe { pool.assume_held() };
         // SAFETY: the block is live, and the pool's.
         if unsafe { held.free(block) } {
-            self.event_of_free(held, place, layout);
+            // SAFETY: the caller's.
+            unsafe { event_of_free(place, layout.size(), layout.align(), self, held) };
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn event_of_free(&self, held: Held, place: NonNull<u8>, layout: Layout) {
-        check::raw_block(held.pool(), place, layout);
-        self.event(held);
     }
 
     /// The active list is empty: blocks at hand first, those of the current pool before those of others'. A leaf
@@ -562,6 +556,26 @@ impl ThreadHeap {
     pub(super) fn full_objects(&self) -> &Cell<Option<Held>> {
         &self.full_objects
     }
+}
+
+/// What comes after a free that takes the pool's event counter to zero. Its arguments are in the order of
+/// [`free_remote`]'s.
+///
+/// # Safety
+/// The block was one of the layout of this size and alignment; `heap` is this thread's.
+#[cold]
+#[inline(never)]
+unsafe fn event_of_free(
+    place: NonNull<u8>,
+    size: usize,
+    align: usize,
+    heap: &ThreadHeap,
+    held: Held,
+) {
+    // SAFETY: the caller's: they are a layout's.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    check::raw_block(held.pool(), place, layout);
+    heap.event(held);
 }
 
 /// The size class of a slot's blocks.
