@@ -23,7 +23,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The place of a hash: all its bits tell in the upper ones.
 ///
-/// A hash that is quick lays like contents side by side with one seed of three hundred: numbers in
+/// A hash that is quick lays like contents side by side with one seed of a hundred: numbers in
 /// decimals then form runs of hundreds of slots. What leads to the shard is the hash as it is, so that
 /// the view is on its way while this is reckoned.
 #[inline(always)]
