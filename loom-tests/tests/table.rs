@@ -158,7 +158,12 @@ impl Model {
         let hash = (self.hash)(key);
         loop {
             let seen = self.shard.changes();
-            let found = table::look_up(self, hash, || hash, |entry| self.key(entry) == key);
+            let found = table::look_up(
+                self,
+                hash,
+                || table::place_of_hash(hash),
+                |entry| self.key(entry) == key,
+            );
             if let Some(found) = found {
                 return found;
             }

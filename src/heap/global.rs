@@ -98,13 +98,13 @@ unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 /// Cold, so that a small free whose size is known at run time only falls through to what comes after it.
 ///
 /// # Safety
-/// As `GlobalAlloc::dealloc`; the layout is not small.
+/// As `GlobalAlloc::dealloc` with the layout of this size and alignment, which is not small.
 #[cold]
 #[inline(never)]
 unsafe fn dealloc_other(place: NonNull<u8>, size: usize, align: usize) {
     // SAFETY: the caller's: they are a layout's.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    if SizeClass::of_layout(layout.size(), layout.align()).is_none() {
+    if SizeClass::of_layout(size, align).is_none() {
         // SAFETY: the caller's block, above the largest class.
         return unsafe { large::dealloc(place, layout) };
     }

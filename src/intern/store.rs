@@ -506,7 +506,12 @@ impl Store {
         hash: u64,
         matches: impl Fn(EntryPtr) -> bool,
     ) -> Option<EntryPtr> {
-        let found = table::look_up(self, hash, || hash, |entry| matches(entry_ptr(entry)));
+        let found = table::look_up(
+            self,
+            hash,
+            || table::place_of_hash(hash),
+            |entry| matches(entry_ptr(entry)),
+        );
         found.map(entry_ptr)
     }
 

@@ -3,7 +3,7 @@
 //! # Protocol
 //! A shard has one table per power of two, for ever: it grows and shrinks by moving to another of
 //! them, and clears the one it leaves. A table is a power of two of slots; a slot is empty or an
-//! entry's address under a tag of its hash; entries lie at or behind their home slot with no empty
+//! entry's address under a tag of its place (6); entries lie at or behind their home slot with no empty
 //! slot between (linear probing; a removal closes the gap by moving later entries back). The three
 //! low bits, which addresses do not need, say how far: so a removal does not have to look at its
 //! neighbours' hashes, each a cache miss.
