@@ -356,10 +356,10 @@ fn freed_twice(pool: PoolRef, place: NonNull<u8>) -> ! {
     ))
 }
 
-/// A block is more than once among those that a thread keeps of other threads' pools. It is this one, or one
-/// that was freed after it.
+/// A block is more than once in a list: an active one, or of what a thread keeps of other threads' pools. It is
+/// this one, or one that was freed after it.
 #[cold]
-pub(super) fn kept_twice(place: NonNull<u8>) -> ! {
+pub(super) fn listed_twice(place: NonNull<u8>) -> ! {
     // SAFETY: blocks lie in arenas.
     let pool = unsafe { PoolRef::of_any(place.as_ptr() as usize) };
     let (class, size) = (thread::class_of(pool.slot()).index(), pool.block_size());
@@ -389,6 +389,7 @@ mod invariants {
     use super::super::arena::Arenas;
     use super::super::block::BlockPtr;
     use super::super::pool::{Held, PoolRef};
+    use super::super::remote::MAX_BLOCKS;
     use super::super::roomy::ROOMY_SLOT;
     use super::super::thread::{RAW_SLOTS, SLOTS, ThreadHeap};
 
@@ -399,11 +400,7 @@ mod invariants {
                 let active = self.active_list(slot);
                 assert_eq!(length(active), self.left(slot), "the active list of slot {slot}");
                 let mut next = self.first_pool(slot);
-                if let Some(first) = active {
-                    // SAFETY: a block lies in an arena.
-                    let pool = unsafe { PoolRef::of_any(first.addr()) };
-                    assert_eq!(next.map(Held::pool), Some(pool), "not of the current pool");
-                }
+                check_active(active, next, slot);
                 while let Some(held) = next {
                     next = held.next();
                     assert_eq!(held.pool().slot(), slot, "a pool in the wrong list");
@@ -467,6 +464,20 @@ mod invariants {
                 arena.check_huge_pages();
             });
         }
+    }
+
+    /// An active list is of the current pool, or was kept of others'.
+    fn check_active(list: Option<BlockPtr>, current: Option<Held>, slot: usize) {
+        let (mut next, mut others) = (list, 0);
+        while let Some(block) = next {
+            // SAFETY: a block lies in an arena.
+            let pool = unsafe { PoolRef::of_any(block.addr()) };
+            assert_eq!(pool.slot(), slot, "a block of another slot");
+            others += usize::from(Some(pool) != current.map(Held::pool));
+            // SAFETY: the active list is this thread's.
+            next = unsafe { block.next() };
+        }
+        assert!(others == 0 || slot < RAW_SLOTS && length(list) <= MAX_BLOCKS, "{others} kept");
     }
 
     fn length(list: Option<BlockPtr>) -> usize {

@@ -268,6 +268,7 @@ impl ThreadHeap {
         self.send_all_home();
         let mut bytes = 0;
         for slot in 0..SLOTS {
+            self.hand_back(slot);
             if slot < RAW_SLOTS {
                 for place in &self.full[slot] {
                     if let Some(held) = place.take() {

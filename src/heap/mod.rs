@@ -23,6 +23,8 @@ mod arena;
 #[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
+mod chain;
+#[cfg(not(loom))]
 mod check;
 #[cfg(not(loom))]
 pub(crate) mod counters;
@@ -78,7 +80,7 @@ pub use stats::{ARENA_SIZE, ClassStats, Stats, allocated_blocks, stats};
 /// thread and of no thread, and whole free pages inside their pools. Returns the bytes.
 ///
 /// Pools that other threads hold are left alone, and so is what such a thread freed and did not send home
-/// yet: at most 64 blocks of a size class, and 8 KiB.
+/// yet: at most 128 blocks of a size class, and 16 KiB.
 ///
 /// ```
 /// let numbers: Vec<Box<u64>> = (0..100_000).map(Box::new).collect();

@@ -8,8 +8,8 @@
 //! read from other threads are relaxed atomics with a single writer.
 //!
 //! # Counting
-//! `carved` blocks are in circulation. `live` of them are out: with the program or in its holder's
-//! active list. `events` counts frees until something must happen, and `live == events + bias`:
+//! `carved` blocks are in circulation. `live` of them are out: with the program, in its holder's active list, or
+//! kept by another heap (`remote.rs`). `events` counts frees until something must happen, and `live == events + bias`:
 //! for a pool in its class's list the event is the last block coming home (`bias` is 0), and before that,
 //! where free pages may go back, the last but [`SPARSE`] (`bias` is that); for a full pool that is off the
 //! list it is the relist threshold (`bias` is greater: no pool has fewer than eight blocks); a pool that
@@ -24,6 +24,7 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
+use super::chain::Chain;
 use super::registry::{Links, Listed};
 use super::reservation::{granule_of, record_of};
 use super::thread::{RAW_SLOTS, ThreadHeap};
@@ -513,27 +514,21 @@ impl Held {
         Some(first)
     }
 
-    /// Takes back a list that was handed out and not used up.
+    /// Takes back blocks that were handed out and not used.
     ///
     /// # Safety
-    /// The list that begins with `first` is of blocks of this pool, handed out and free.
-    pub(crate) unsafe fn hand_back(self, first: BlockPtr) {
+    /// The chain is of blocks of this pool, handed out and free, and the caller's.
+    pub(super) unsafe fn hand_back(self, chain: Chain) {
         let pool = self.record();
-        let (mut last, mut count) = (first, 1);
-        // SAFETY: the blocks are free, linked, and the caller's.
-        while let Some(next) = unsafe { last.next() } {
-            last = next;
-            count += 1;
-        }
-        // SAFETY: as above.
-        unsafe { last.set_next(pool.local.get()) };
-        pool.local.set(Some(first));
+        // SAFETY: the blocks are free and the caller's.
+        unsafe { chain.last.set_next(pool.local.get()) };
+        pool.local.set(Some(chain.first));
         if self.is_handing_out() {
-            let events = pool.events.load(Ordering::Relaxed);
+            let (events, count) = (pool.events.load(Ordering::Relaxed), chain.len as u32);
             debug_assert!(events > count, "{events} events, {count} handed back");
             pool.events.store(events - count, Ordering::Relaxed);
         } else {
-            self.subtract_live(count as usize);
+            self.subtract_live(chain.len);
         }
     }
 

@@ -1,15 +1,15 @@
 //! Frees of blocks that belong to pools of other threads.
 //!
-//! A thread keeps such blocks for a while, in a *remote cache* for each class: it hands them out again when it
-//! has none of its own at hand (they are warm, and stay its pool's), and sends them home when the cache is
-//! full, all blocks of a pool with one step on its word. So a thread that frees what another allocates pays for
-//! the other's cache line once for many blocks, and between two threads that send blocks to and fro none
-//! goes home at all.
+//! A thread keeps such blocks for a while, in a *remote cache* for each class: all of them become its active list
+//! when it has none of its own at hand (they are warm, and stay their pools'), and it sends them home when the
+//! cache is full, all blocks of a pool with one step on its word. So a thread that frees what another allocates
+//! pays for the other's cache line once for many blocks, and between two threads that send blocks to and fro
+//! none goes home at all.
 //!
 //! Blocks of a pool that nobody holds are never kept: the first few frees make somebody its holder.
 //!
-//! What is kept is at most [`MAX_BLOCKS`] blocks and [`MAX_BYTES`] of a class, until the thread frees more of
-//! that class, allocates, trims, or ends. For its pool a kept block is live, so the pool cannot go back; for
+//! What is kept of a class is at most [`MAX_BLOCKS`] blocks and [`MAX_BYTES`] in the cache, until the thread frees
+//! more of that class, and as much again in the active list; both until the thread allocates, trims, or ends. For its pool a kept block is live, so the pool cannot go back; for
 //! the statistics it is free.
 //!
 //! # Orderings
@@ -20,17 +20,17 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use super::block::BlockPtr;
+use super::chain::Chain;
 use super::check;
 use super::ends::abandon;
 use super::poison;
 use super::pool::PoolRef;
 use super::thread::{RAW_SLOTS, REGISTRIES, ThreadHeap, class_of};
 use super::word::Pushed;
-use crate::base::config::GRANULE;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Blocks that a cache keeps, at most.
-const MAX_BLOCKS: usize = 64;
+pub(super) const MAX_BLOCKS: usize = 64;
 /// Bytes that a cache keeps, at most.
 const MAX_BYTES: usize = 8 << 10;
 
@@ -41,12 +41,14 @@ pub(super) struct RemoteCache {
     /// 0 when the cache is closed, as those of the static heaps are for ever; else one more than the number
     /// of blocks that there is room for. So one test finds both.
     room: AtomicU32,
+    /// The room when it is empty.
+    all: Cell<u32>,
 }
 
 impl RemoteCache {
     /// One that takes nothing.
     pub(super) const fn new() -> RemoteCache {
-        RemoteCache { list: Cell::new(None), room: AtomicU32::new(0) }
+        RemoteCache { list: Cell::new(None), room: AtomicU32::new(0), all: Cell::new(0) }
     }
 
     /// Keeps a block if there is room.
@@ -63,14 +65,19 @@ impl RemoteCache {
         true
     }
 
-    /// One of the blocks.
+    /// All of the blocks, linked: the first, if there is one.
     #[inline(always)]
     pub(super) fn take(&self) -> Option<BlockPtr> {
-        let block = self.list.get()?;
-        // SAFETY: the block is in the list, hence free and this thread's.
-        self.list.set(unsafe { block.next() });
-        self.room.store(self.room.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Some(block)
+        let first = self.list.get()?;
+        self.list.set(None);
+        self.room.store(self.all.get(), Ordering::Relaxed);
+        Some(first)
+    }
+
+    /// Opens the cache of a slot, which is empty.
+    fn open(&self, slot: usize) {
+        self.all.set(room_of(slot));
+        self.room.store(self.all.get(), Ordering::Relaxed);
     }
 
     /// Blocks in the cache of a slot; exact at rest.
@@ -177,15 +184,7 @@ unsafe fn free_unkept(mut heap: &ThreadHeap, pool: PoolRef, block: BlockPtr) {
         check::on_free(pool, block.place());
     }
     // SAFETY: the caller's: a chain of one.
-    unsafe { free_chain(heap, pool, Chain { first: block, last: block, len: 1 }) };
-}
-
-/// Linked blocks of one pool.
-#[derive(Clone, Copy)]
-struct Chain {
-    first: BlockPtr,
-    last: BlockPtr,
-    len: usize,
+    unsafe { free_chain(heap, pool, Chain::of_one(block)) };
 }
 
 /// Frees blocks on behalf of a heap: locally when it owns the pool, else through the pool word. A thread
@@ -236,16 +235,34 @@ impl ThreadHeap {
     /// Frees the blocks in the cache of a slot, and opens it.
     fn send_home(&self, slot: usize) {
         let cache = &self.remote[slot];
-        let mut rest = cache.list.take();
-        cache.room.store(room_of(slot), Ordering::Relaxed);
+        let rest = cache.list.take();
+        cache.open(slot);
+        self.free_list(slot, rest);
+    }
+
+    /// Frees the blocks of a list in a slot, each for its pool.
+    fn free_list(&self, slot: usize, mut rest: Option<BlockPtr>) {
         while let Some(first) = rest {
             // SAFETY: the list was this thread's alone, and all blocks in it are.
-            let (chain, others) = unsafe { split_off_pool(first) };
+            let (chain, others) = unsafe { Chain::split_off(first) };
+            rest = others;
             // SAFETY: blocks lie in arenas.
             let pool = unsafe { PoolRef::of_any(first.addr()) };
-            // SAFETY: as above; for their pool the blocks are live.
-            unsafe { free_chain(self, pool, chain) };
-            rest = others;
+            match self.first_pool(slot) {
+                // SAFETY: as above; for their pool the blocks are live.
+                Some(current) if current.pool() == pool => unsafe { current.hand_back(chain) },
+                // SAFETY: as above, and only raw pools' blocks are elsewhere than with the current pool.
+                _ => unsafe { free_chain(self, pool, chain) },
+            }
+        }
+    }
+
+    /// Returns the active list of a slot: to the current pool, or home if it was kept of others'.
+    pub(super) fn hand_back(&self, slot: usize) {
+        let list = self.slots[slot].active();
+        if list.is_some() {
+            self.slots[slot].activate(None);
+            self.free_list(slot, list);
         }
     }
 
@@ -257,47 +274,6 @@ impl ThreadHeap {
             }
         }
     }
-}
-
-/// Splits a list into the blocks of its first one's pool, and the others. A block that was freed twice makes it
-/// endless: aborts.
-///
-/// # Safety
-/// The blocks are free, linked, and the caller's.
-unsafe fn split_off_pool(first: BlockPtr) -> (Chain, Option<BlockPtr>) {
-    let mut chain = Chain { first, last: first, len: 1 };
-    let (mut others, mut last_other) = (None, None::<BlockPtr>);
-    let mut seen = 1;
-    // SAFETY: the caller's.
-    let mut next = unsafe { first.next() };
-    while let Some(block) = next {
-        seen += 1;
-        if seen > MAX_BLOCKS {
-            check::kept_twice(block.place());
-        }
-        // SAFETY: the caller's.
-        next = unsafe { block.next() };
-        if block.addr() / GRANULE != first.addr() / GRANULE {
-            match last_other {
-                // SAFETY: the caller's.
-                Some(last) => unsafe { last.set_next(Some(block)) },
-                None => others = Some(block),
-            }
-            last_other = Some(block);
-            continue;
-        }
-        if last_other.is_some() {
-            // SAFETY: the caller's.
-            unsafe { chain.last.set_next(Some(block)) };
-        }
-        chain.last = block;
-        chain.len += 1;
-    }
-    if let Some(last) = last_other {
-        // SAFETY: the caller's.
-        unsafe { last.set_next(None) };
-    }
-    (chain, others)
 }
 
 #[cfg(test)]
@@ -330,6 +306,10 @@ mod tests {
         ThreadHeap::current().remote[slot].len(slot)
     }
 
+    fn at_hand() -> usize {
+        ThreadHeap::current().left(SizeClass::of_small(LAYOUT.size()).index())
+    }
+
     fn pool_of(addr: usize) -> PoolRef {
         // SAFETY: blocks lie in arenas.
         unsafe { PoolRef::of_any(addr) }
@@ -359,7 +339,13 @@ mod tests {
                 assert_eq!(kept(), 4);
                 assert_eq!((in_use(0), in_use(1)), before, "kept blocks are live for their pools");
                 assert_eq!(alloc(), blocks[3], "the warmest one is handed out again");
+                assert_eq!((kept(), at_hand()), (0, 3), "the others are the active list");
+                crate::heap::check_invariants();
                 free(blocks[3]);
+                assert_eq!((kept(), at_hand()), (1, 3));
+                assert_eq!([alloc(), alloc(), alloc(), alloc()], [2, 1, 0, 3].map(|n| blocks[n]));
+                assert_eq!((kept(), at_hand()), (0, 0));
+                blocks[..4].iter().copied().for_each(free);
                 assert_eq!(kept(), 4);
                 free(blocks[4]);
                 assert_eq!(kept(), 1, "the others went home");
@@ -374,6 +360,37 @@ mod tests {
             freer.join().unwrap();
         });
         assert_eq!((in_use(0), in_use(1)), (before.0 - 5, before.1 - 5));
+    }
+
+    /// Two pools' blocks, taken as the active list and partly used, go home when the thread trims, when everything
+    /// is checked from then on, and at its end.
+    #[test]
+    fn an_active_list_of_kept_blocks_goes_home() {
+        let trim = || {
+            crate::heap::trim();
+        };
+        let ways: [(fn(), usize); 3] =
+            [(trim, 0), (|| ThreadHeap::current().return_lists(), 0), (|| {}, 3)];
+        for (way, left) in ways {
+            let blocks = blocks_of_two_pools(2);
+            let in_use = || pool_of(blocks[0]).in_use() + pool_of(blocks[1]).in_use();
+            let before = in_use();
+            let one = thread::scope(|scope| {
+                let freer = scope.spawn(|| {
+                    blocks.iter().copied().for_each(free);
+                    let one = alloc();
+                    assert_eq!((kept(), at_hand(), in_use()), (0, 3, before));
+                    way();
+                    assert_eq!((at_hand(), in_use()), (left, before - 3 + left));
+                    crate::heap::check_invariants();
+                    one
+                });
+                freer.join().unwrap()
+            });
+            assert_eq!(in_use(), before - 3);
+            free(one);
+            crate::heap::check_invariants();
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 
 use super::block::BlockPtr;
 use super::pool::{Held, Kind, PoolRef};
+use super::remote::MAX_BLOCKS;
 use super::reservation::is_ours;
 use crate::os;
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -22,7 +23,7 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 pub(super) struct Slot {
     /// Held pools with free blocks; the first is the current one.
     pub(super) pools: Cell<Option<Held>>,
-    /// The active list: free blocks of the current pool, to be handed out next.
+    /// The active list: free blocks of the current pool, or some that were kept of others', to be handed out next.
     list: AtomicPtr<u8>,
 }
 
@@ -70,27 +71,34 @@ impl Slot {
     /// and for any that has the arena lock.
     ///
     /// Its thread may hand out a block meanwhile (or, in a forked child, have stopped while it did), and the
-    /// program write to it: so what stands there is looked at as by a debugger, and followed within the pool.
+    /// program write to it: so what stands there is looked at as by a debugger, and followed within the pool, or
+    /// as far as blocks of other pools are kept.
     pub(super) fn left(&self, slot: usize) -> usize {
         let first = self.list.load(Ordering::Relaxed).expose_provenance();
-        if !is_ours(first) {
-            return 0;
-        }
-        // SAFETY: the head of a list is a block in an arena.
-        let pool = unsafe { PoolRef::of_any(first) };
-        if !matches!(pool.kind(), Kind::Raw | Kind::Object) || pool.slot() != slot {
-            return 0;
-        }
+        let Some(pool) = pool_of(first, slot) else { return 0 };
         let start = pool.start().addr().get();
         let (mut left, mut at) = (0, first);
-        while at.wrapping_sub(start) < pool.extent()
-            && at.is_multiple_of(align_of::<usize>())
-            && left < pool.carved()
+        while at.is_multiple_of(align_of::<usize>())
+            && if at.wrapping_sub(start) < pool.extent() {
+                left < pool.carved().max(MAX_BLOCKS)
+            } else {
+                left < MAX_BLOCKS && pool_of(at, slot).is_some()
+            }
         {
             left += 1;
-            // SAFETY: a word of the pool, whose granules are committed until the arena lock is free.
+            // SAFETY: a word of a pool, whose granules are committed until the arena lock is free.
             at = unsafe { os::peek(ptr::with_exposed_provenance(at)) };
         }
         left
     }
+}
+
+/// The pool of a slot that `addr` is in, if it is in one.
+fn pool_of(addr: usize, slot: usize) -> Option<PoolRef> {
+    if !is_ours(addr) {
+        return None;
+    }
+    // SAFETY: the reservation's records can be read, also where there is no arena (yet).
+    let pool = unsafe { PoolRef::of_any(addr) };
+    (matches!(pool.kind(), Kind::Raw | Kind::Object) && pool.slot() == slot).then_some(pool)
 }

@@ -6,10 +6,10 @@
 //!
 //! A heap has a number of *slots*, one for each shape of block: the size classes of the allocator,
 //! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with edges. For each slot it
-//! keeps an active list of free blocks, handed out of its current pool, and the list of pools that it
-//! holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
+//! keeps an active list of free blocks, handed out of its current pool (or kept of other heaps', see below), and
+//! the list of pools that it holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
 //! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
-//! heaps' pools that the thread frees are kept for a while too (`remote.rs`).
+//! heaps' pools that the thread frees are kept for a while too, and become the active list (`remote.rs`).
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -229,9 +229,11 @@ impl ThreadHeap {
                 return self.refill_warm(slot, current);
             }
         } else if slot < RAW_SLOTS
-            && let Some(block) = self.remote[slot].take()
+            && let Some(first) = self.remote[slot].take()
         {
-            return Some(block);
+            // SAFETY: the list is of free blocks, and this thread's.
+            self.slots[slot].activate(unsafe { first.next() });
+            return Some(first);
         }
         self.alloc_cold(slot)
     }
@@ -480,16 +482,6 @@ impl ThreadHeap {
         held.set_owner(self.mark());
         held.take_remote();
         self.keep(held);
-    }
-
-    /// Returns the active list of a slot to its pool.
-    pub(super) fn hand_back(&self, slot: usize) {
-        let slot = &self.slots[slot];
-        if let (Some(list), Some(current)) = (slot.active(), slot.pools.get()) {
-            slot.activate(None);
-            // SAFETY: the active list was handed out by the current pool.
-            unsafe { current.hand_back(list) };
-        }
     }
 
     /// Returns all active lists of the allocator's slots, and what is kept of other heaps' pools.
