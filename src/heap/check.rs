@@ -7,6 +7,9 @@
 //! active lists are empty, and marks its pools as owned by [`ThreadHeap::checked_id`], which no free
 //! takes for its own. So every call is a slow path.
 //!
+//! Without it a second free on another thread is noticed if the block is twice among those that the thread keeps;
+//! not if it became part of the active list in between.
+//!
 //! Under full checks each granule has two bitmaps where pools of objects have their side metadata:
 //! which blocks were freed and not handed out again (a bit per 8 bytes), and which were handed out
 //! under checks (a bit per 16). Only the latter have exactly the class of their layout: others may have

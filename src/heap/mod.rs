@@ -80,7 +80,7 @@ pub use stats::{ARENA_SIZE, ClassStats, Stats, allocated_blocks, stats};
 /// thread and of no thread, and whole free pages inside their pools. Returns the bytes.
 ///
 /// Pools that other threads hold are left alone, and so is what such a thread freed and did not send home
-/// yet: at most 128 blocks of a size class, and 16 KiB.
+/// yet: at most 128 blocks of a size class, and 16 KiB, with the pools that these keep from going back.
 ///
 /// ```
 /// let numbers: Vec<Box<u64>> = (0..100_000).map(Box::new).collect();

@@ -8,9 +8,9 @@
 //!
 //! Blocks of a pool that nobody holds are never kept: the first few frees make somebody its holder.
 //!
-//! What is kept of a class is at most [`MAX_BLOCKS`] blocks and [`MAX_BYTES`] in the cache, until the thread frees
-//! more of that class, and as much again in the active list; both until the thread allocates, trims, or ends. For its pool a kept block is live, so the pool cannot go back; for
-//! the statistics it is free.
+//! What is kept of a class is at most [`MAX_BLOCKS`] blocks and [`MAX_BYTES`] in the cache, until the thread
+//! frees more of that class, and as much again in the active list; both until the thread allocates, trims, or
+//! ends. For its pool a kept block is live, so the pool cannot go back; for the statistics it is free.
 //!
 //! # Orderings
 //! Relaxed: `room` has one writer, and statistics may read it late.
@@ -100,7 +100,7 @@ fn room_of(slot: usize) -> u32 {
     blocks.min(MAX_BLOCKS) as u32 + 1
 }
 
-const _: () = assert!(RAW_SLOTS * MAX_BYTES <= 1 << 20, "what a thread keeps");
+const _: () = assert!(RAW_SLOTS * 2 * MAX_BYTES <= 2 << 20, "what a thread keeps");
 
 /// Frees a block of a pool that this thread's heap does not hold. A short leaf as long as the cache has room:
 /// many blocks may be on their way from the other thread's cache at once, as far as the processor looks ahead.

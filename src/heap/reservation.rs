@@ -81,6 +81,25 @@ unsafe impl Sync for Bias {}
 /// Length of the reservation.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
+/// A bit for each slot whose metadata were committed.
+static COMMITTED: [AtomicUsize; MAX_SLOTS.div_ceil(usize::BITS as usize)] =
+    [const { AtomicUsize::new(0) }; MAX_SLOTS.div_ceil(usize::BITS as usize)];
+
+/// The word of a slot in [`COMMITTED`] and its bit there. The address is ours.
+fn committed_bit(addr: usize) -> (&'static AtomicUsize, usize) {
+    let slot = (addr - start()) / ARENA;
+    (&COMMITTED[slot / usize::BITS as usize], 1 << (slot % usize::BITS as usize))
+}
+
+/// Whether `addr` is ours and its record can be read, wherever it came from. For who has the arena lock, or got
+/// the address from there.
+pub(super) fn has_record(addr: usize) -> bool {
+    is_ours(addr) && {
+        let (word, bit) = committed_bit(addr);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+}
+
 /// Whether `addr` lies in the reservation.
 #[inline]
 pub(crate) fn is_ours(addr: usize) -> bool {
@@ -280,7 +299,7 @@ fn show_foreign_records(reserved: NonNull<u8>, front: usize, length: usize) {
     unsafe { os::show(reserved, front + shown) };
 }
 
-/// Makes the metadata of the arena at `arena` accessible. Committing twice is harmless.
+/// Makes the metadata of the arena at `arena` accessible, for ever. Committing twice is harmless. Under the arena lock.
 pub(super) fn commit_meta(arena: usize) -> bool {
     let records = place(record_of(arena));
     let own = arena_record_of(arena).as_ptr() as usize;
@@ -293,6 +312,10 @@ pub(super) fn commit_meta(arena: usize) -> bool {
     let groups = unsafe { os::commit(groups, GRANULES * GROUPS * GROUP) };
     // SAFETY: as above.
     let counters = unsafe { os::commit(counters, GRANULES * COUNTERS) };
+    if records {
+        let (word, bit) = committed_bit(arena);
+        word.fetch_or(bit, Ordering::Relaxed);
+    }
     records && own && groups && counters
 }
 

@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 use super::block::BlockPtr;
 use super::pool::{Held, Kind, PoolRef};
 use super::remote::MAX_BLOCKS;
-use super::reservation::is_ours;
+use super::reservation::has_record;
 use crate::os;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 
@@ -95,10 +95,50 @@ impl Slot {
 
 /// The pool of a slot that `addr` is in, if it is in one.
 fn pool_of(addr: usize, slot: usize) -> Option<PoolRef> {
-    if !is_ours(addr) {
+    if !has_record(addr) {
         return None;
     }
-    // SAFETY: the reservation's records can be read, also where there is no arena (yet).
+    // SAFETY: its record can be read, and those before it in its arena.
     let pool = unsafe { PoolRef::of_any(addr) };
     (matches!(pool.kind(), Kind::Raw | Kind::Object) && pool.slot() == slot).then_some(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::alloc::{GlobalAlloc, Layout};
+
+    use crate::heap::PoolAlloc;
+    use crate::heap::size_class::SizeClass;
+
+    fn alloc(layout: Layout) -> *mut u8 {
+        // SAFETY: the layout is not empty.
+        unsafe { PoolAlloc.alloc(layout) }
+    }
+
+    fn dealloc(block: *mut u8, layout: Layout) {
+        // SAFETY: tests pass what `alloc` returned, once.
+        unsafe { PoolAlloc.dealloc(block, layout) };
+    }
+
+    /// A look at a list may come upon any number: a pool's, one whose record is not there, and no address.
+    #[test]
+    fn a_pool_is_found_by_any_number() {
+        let small = Layout::new::<[u64; 5]>();
+        let huge = Layout::array::<u8>(20 << 20).unwrap();
+        let (block, far) = (alloc(small), alloc(huge));
+        let (slot, addr) = (SizeClass::of_small(small.size()).index(), block.expose_provenance());
+        // SAFETY: blocks lie in arenas.
+        let pool = unsafe { PoolRef::of_any(addr) };
+        assert_eq!(pool_of(addr, slot), Some(pool));
+        assert_eq!(pool_of(addr, slot + 1), None);
+        for distance in 0..20 {
+            assert_eq!(pool_of(far.expose_provenance() + (distance << 20), slot), None);
+        }
+        for bit in 0..usize::BITS {
+            assert_eq!(pool_of(1 << bit, slot), None);
+        }
+        dealloc(block, small);
+        dealloc(far, huge);
+    }
 }

@@ -6,8 +6,8 @@
 //!
 //! A heap has a number of *slots*, one for each shape of block: the size classes of the allocator,
 //! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with edges. For each slot it
-//! keeps an active list of free blocks, handed out of its current pool (or kept of other heaps', see below), and
-//! the list of pools that it holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
+//! keeps an active list of free blocks, handed out of its current pool (or kept of other heaps', see below),
+//! and the list of pools that it holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
 //! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
 //! heaps' pools that the thread frees are kept for a while too, and become the active list (`remote.rs`).
 
@@ -229,6 +229,7 @@ impl ThreadHeap {
                 return self.refill_warm(slot, current);
             }
         } else if slot < RAW_SLOTS
+            && !check::is_full()
             && let Some(first) = self.remote[slot].take()
         {
             // SAFETY: the list is of free blocks, and this thread's.
@@ -520,8 +521,9 @@ impl ThreadHeap {
 
     /// Free blocks of a slot that their pools count as live; exact at rest.
     pub(super) fn kept(&self, slot: usize) -> usize {
-        let remote = self.remote.get(slot).map_or(0, |cache| cache.len(slot));
-        self.left(slot) + remote
+        // In this order: what is kept becomes the active list, and is rather missed than counted twice.
+        let left = self.left(slot);
+        left + self.remote.get(slot).map_or(0, |cache| cache.len(slot))
     }
 
     /// The current pool of a slot.
