@@ -17,7 +17,7 @@
 //!
 //! # Orderings
 //! Relaxed: the bounds are written once, under the arena lock, and who asks about a pointer of ours got
-//! it after that.
+//! it after that. So are the bits of slots with metadata; who has any number asks with that lock.
 
 use core::ptr::{self, NonNull};
 
@@ -91,8 +91,8 @@ fn committed_bit(addr: usize) -> (&'static AtomicUsize, usize) {
     (&COMMITTED[slot / usize::BITS as usize], 1 << (slot % usize::BITS as usize))
 }
 
-/// Whether `addr` is ours and its record can be read, wherever it came from. For who has the arena lock, or got
-/// the address from there.
+/// Whether `addr` is ours and its record can be read, wherever it came from. For who has the arena lock, or a
+/// pointer of ours.
 pub(super) fn has_record(addr: usize) -> bool {
     is_ours(addr) && {
         let (word, bit) = committed_bit(addr);
@@ -299,7 +299,8 @@ fn show_foreign_records(reserved: NonNull<u8>, front: usize, length: usize) {
     unsafe { os::show(reserved, front + shown) };
 }
 
-/// Makes the metadata of the arena at `arena` accessible, for ever. Committing twice is harmless. Under the arena lock.
+/// Makes the metadata of the arena at `arena` accessible, for ever. Committing twice is harmless. Under the arena
+/// lock.
 pub(super) fn commit_meta(arena: usize) -> bool {
     let records = place(record_of(arena));
     let own = arena_record_of(arena).as_ptr() as usize;

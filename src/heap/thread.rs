@@ -5,10 +5,10 @@
 //! never written, so the fast paths need no "initialised?" test.
 //!
 //! A heap has a number of *slots*, one for each shape of block: the size classes of the allocator,
-//! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with edges. For each slot it
-//! keeps an active list of free blocks, handed out of its current pool (or kept of other heaps', see below),
-//! and the list of pools that it holds with free blocks; the current pool is the first. Raw pools whose blocks are all out are kept
-//! for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
+//! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with
+//! edges. For each slot it keeps an active list of free blocks, handed out of its current pool (or kept of other
+//! heaps', see below), and the list of pools that it holds with free blocks; the current pool is the first. Raw
+//! pools whose blocks are all out are kept for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
 //! heaps' pools that the thread frees are kept for a while too, and become the active list (`remote.rs`).
 
 use core::alloc::Layout;
@@ -233,8 +233,7 @@ impl ThreadHeap {
             && let Some(first) = self.remote[slot].take()
         {
             // SAFETY: the list is of free blocks, and this thread's.
-            self.slots[slot].activate(unsafe { first.next() });
-            return Some(first);
+            return Some(unsafe { self.slots[slot].begin(first) });
         }
         self.alloc_cold(slot)
     }
@@ -264,8 +263,7 @@ impl ThreadHeap {
         }
         let first = current.hand_out_again()?;
         // SAFETY: the list was just handed to this heap.
-        self.slots[slot].activate(unsafe { first.next() });
-        Some(first)
+        Some(unsafe { self.slots[slot].begin(first) })
     }
 
     /// The same with fresh blocks in front: the list is longer from here on.
@@ -295,8 +293,7 @@ impl ThreadHeap {
                     self.objects.note_recent(held.pool());
                 }
                 // SAFETY: the list was just handed to this heap.
-                self.slots[slot].activate(unsafe { first.next() });
-                return Some(first);
+                return Some(unsafe { self.slots[slot].begin(first) });
             }
             if slot < RAW_SLOTS && held.take_remote() {
                 continue;
