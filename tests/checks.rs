@@ -121,6 +121,28 @@ mistakes! {
     // SAFETY: wrong on purpose.
     { unsafe { _ = realloc(alloc(layout(100, 8)), layout(40, 8), 48); } }
 
+    /// An address of the heap's where nothing ever was, not even the heap's own notes.
+    x14_dealloc_of_a_huge_block_that_never_was: [Usual, Full], ["with 20000000 bytes", "no block begins there"],
+    {
+        let huge = layout(20_000_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe { dealloc(alloc(huge).wrapping_add(1 << 36), huge) }
+    }
+
+    x14_realloc_of_a_huge_block_that_never_was: [Usual, Full], ["with 20000000 bytes", "no block begins there"],
+    {
+        let huge = layout(20_000_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe { _ = realloc(alloc(huge).wrapping_add(1 << 36), huge, 30_000_000); }
+    }
+
+    x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],
+    {
+        let run = layout(300_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe { dealloc(alloc(run).wrapping_add(1 << 36), run) }
+    }
+
     /// Always noticed: the block is another thread's.
     x14_dealloc_on_another_thread: [Usual, Full], ["with 1000 bytes", "a block of 64 bytes"],
     {

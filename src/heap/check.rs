@@ -29,7 +29,7 @@ use core::ptr::NonNull;
 use super::arena::{self, Arena};
 use super::large;
 use super::pool::{Kind, PoolRef};
-use super::reservation::{groups_of, is_ours};
+use super::reservation::{groups_of, has_record, is_ours};
 use super::roomy::{self, ROOMY_SLOT};
 use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, ThreadHeap};
@@ -279,8 +279,8 @@ impl arena::Arenas {
     pub(super) fn check_huge(&self, place: NonNull<u8>, layout: Layout) {
         let addr = place.as_ptr() as usize;
         let size = layout.size();
-        let found = if is_ours(addr) && addr.is_multiple_of(ARENA) {
-            // SAFETY: the reservation's metadata can be read, also where there is no arena (yet).
+        let found = if has_record(addr) && addr.is_multiple_of(ARENA) {
+            // SAFETY: its record can be read, also where there is no arena (yet).
             let arena = unsafe { Arena::of(addr) };
             if self.is_huge_in_use(arena) { arena.huge_len.get() } else { 0 }
         } else {
@@ -322,7 +322,10 @@ fn wrong_block(place: NonNull<u8>, layout: Layout) -> ! {
     if !is_ours(addr) {
         mistake(place, layout, format_args!("this allocator did not hand it out"));
     }
-    // SAFETY: the address is ours, so its granule has a record; only inside a pool is it another's.
+    if !has_record(addr) {
+        mistake(place, layout, format_args!("no block begins there"));
+    }
+    // SAFETY: its granule's record can be read; only inside a pool is it another's.
     let pool = unsafe { PoolRef::of_any(addr) };
     let (size, offset) = (pool.block_size(), addr - pool.start().as_ptr() as usize);
     match pool.kind() {

@@ -81,7 +81,7 @@ unsafe impl Sync for Bias {}
 /// Length of the reservation.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// A bit for each slot whose metadata were committed.
+/// A bit for each slot whose records were committed: its granules' and its arena's.
 static COMMITTED: [AtomicUsize; MAX_SLOTS.div_ceil(usize::BITS as usize)] =
     [const { AtomicUsize::new(0) }; MAX_SLOTS.div_ceil(usize::BITS as usize)];
 
@@ -91,7 +91,7 @@ fn committed_bit(addr: usize) -> (&'static AtomicUsize, usize) {
     (&COMMITTED[slot / usize::BITS as usize], 1 << (slot % usize::BITS as usize))
 }
 
-/// Whether `addr` is ours and its record can be read, wherever it came from. For who has the arena lock, or a
+/// Whether `addr` is ours and its records can be read, wherever it came from. For who has the arena lock, or a
 /// pointer of ours.
 pub(super) fn has_record(addr: usize) -> bool {
     is_ours(addr) && {
@@ -313,7 +313,7 @@ pub(super) fn commit_meta(arena: usize) -> bool {
     let groups = unsafe { os::commit(groups, GRANULES * GROUPS * GROUP) };
     // SAFETY: as above.
     let counters = unsafe { os::commit(counters, GRANULES * COUNTERS) };
-    if records {
+    if records && own {
         let (word, bit) = committed_bit(arena);
         word.fetch_or(bit, Ordering::Relaxed);
     }
