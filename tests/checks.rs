@@ -126,21 +126,36 @@ mistakes! {
     {
         let huge = layout(20_000_000, 8);
         // SAFETY: wrong on purpose.
-        unsafe { dealloc(alloc(huge).wrapping_add(1 << 36), huge) }
+        unsafe { dealloc(alloc(huge).wrapping_add(64 << 20), huge) }
     }
 
     x14_realloc_of_a_huge_block_that_never_was: [Usual, Full], ["with 20000000 bytes", "no block begins there"],
     {
         let huge = layout(20_000_000, 8);
         // SAFETY: wrong on purpose.
-        unsafe { _ = realloc(alloc(huge).wrapping_add(1 << 36), huge, 30_000_000); }
+        unsafe { _ = realloc(alloc(huge).wrapping_add(64 << 20), huge, 30_000_000); }
+    }
+
+    /// Before it is copied from.
+    x14_realloc_of_what_is_no_huge_block: [Usual, Full], ["with 20000000 bytes", "no block begins there"],
+    {
+        let huge = layout(20_000_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe { _ = realloc(alloc(huge).wrapping_add(64 << 20), huge, 100); }
+    }
+
+    x14_realloc_of_what_is_no_run: [Usual, Full], ["with 300000 bytes", "no block begins there"],
+    {
+        let run = layout(300_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe { _ = realloc(alloc(run).wrapping_add(64 << 20), run, 30_000_000); }
     }
 
     x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],
     {
         let run = layout(300_000, 8);
         // SAFETY: wrong on purpose.
-        unsafe { dealloc(alloc(run).wrapping_add(1 << 36), run) }
+        unsafe { dealloc(alloc(run).wrapping_add(64 << 20), run) }
     }
 
     /// Always noticed: the block is another thread's.

@@ -57,10 +57,15 @@ fn exhaust(size: usize) {
 
 /// Runs a test of this file in a process with little address space.
 fn limited(test: &str) -> Output {
+    limited_to(test, test)
+}
+
+/// The same, with what part of the test it runs.
+fn limited_to(test: &str, part: &str) -> Output {
     let program = std::env::current_exe().unwrap();
     let command =
         format!("ulimit -v 700000; exec {} --exact --nocapture {test}", program.display());
-    Command::new("bash").args(["-c", &command]).env(LIMITED, test).output().unwrap()
+    Command::new("bash").args(["-c", &command]).env(LIMITED, part).output().unwrap()
 }
 
 fn is_limited(test: &str) -> bool {
@@ -79,6 +84,42 @@ fn x15_refused_memory_is_null_and_the_heap_goes_on() {
     let output = limited(name);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Where no records of addresses can be read at which the heap has nothing, mistakes with large blocks are
+/// noticed all the same.
+#[test]
+fn x14_what_never_was_where_records_cannot_be_read() {
+    let name = "x14_what_never_was_where_records_cannot_be_read";
+    let (huge, run) = (20_000_000, 300_000);
+    let mistakes = [
+        ("frees a huge block", huge, None),
+        ("frees a run", run, None),
+        ("grows a huge block", huge, Some(2 * huge)),
+        ("shrinks a huge block", huge, Some(100)),
+        ("grows a run", run, Some(huge)),
+    ];
+    for (mistake, size, new) in mistakes {
+        let part = format!("{name}: {mistake}");
+        if is_limited(&part) {
+            let layout = |size| Layout::from_size_align(size, 8).unwrap();
+            // SAFETY: wrong on purpose: inside a huge block, which has records at its start only.
+            unsafe {
+                let wrong = GLOBAL.alloc(layout(huge)).add(8 << 20);
+                match new {
+                    None => GLOBAL.dealloc(wrong, layout(size)),
+                    Some(new) => _ = GLOBAL.realloc(wrong, layout(size), new),
+                }
+            }
+        }
+        if std::env::var_os(LIMITED).is_some() {
+            continue;
+        }
+        let output = limited_to(name, &part);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{mistake}: {text}");
+        assert!(text.contains("no block begins there"), "{mistake}: {text}");
+    }
 }
 
 /// A process that forbids itself more address space later: pages cannot move then, and are copied.

@@ -146,7 +146,8 @@ fn counts_are_about_right<const SIZE: usize>() {
             let mut block = Box::new([0; 8]);
             let own = ptr::from_ref(&*block).addr();
             let last = blocks.last().map_or(0, |last| ptr::from_ref(&**last).addr());
-            block[0] = [last, own, own + 1, own ^ 1 << 40, own ^ 1 << 20, last][step % 6];
+            block[0] =
+                [last, own, own + 1, own ^ 1 << (usize::BITS - 24), own ^ 1 << 20, last][step % 6];
             blocks.push(block);
             if blocks.len() > LIVE {
                 drop(blocks.swap_remove(step * 7919 % LIVE));

@@ -7,7 +7,10 @@
 //! active lists are empty, and marks its pools as owned by [`ThreadHeap::checked_id`], which no free
 //! takes for its own. So every call is a slow path.
 //!
-//! Without it a second free on another thread is noticed if the block is twice among those that the thread keeps;
+//! Where the records of all addresses cannot be read (sanitizer mode, Windows, little address space), a free of what is
+//! not ours, with the layout of a block of a pool, may be a fault instead of a message.
+//!
+//! Without full checks a second free on another thread is noticed if the block is twice among those that the thread keeps;
 //! not if it became part of the active list in between.
 //!
 //! Under full checks each granule has two bitmaps where pools of objects have their side metadata:
@@ -247,9 +250,9 @@ fn fits(pool: PoolRef, layout: Layout) -> bool {
         || class_of(layout) == Some(pool.slot())
 }
 
-/// Whether the block at `place`, of a raw pool, may have this layout.
+/// Whether the block at `place`, which is [`live`], may have this layout.
 pub(super) fn may_have(place: NonNull<u8>, layout: Layout) -> bool {
-    // SAFETY: the records of all addresses can be read.
+    // SAFETY: its record can be read.
     fits(unsafe { PoolRef::of_any(place.as_ptr() as usize) }, layout)
 }
 
@@ -265,7 +268,7 @@ fn class_of(layout: Layout) -> Option<usize> {
 
 /// Aborts unless `place` is the start of a run of granules for `size` bytes.
 pub(super) fn run(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
-    let is_run = is_ours(place.as_ptr() as usize)
+    let is_run = has_record(place.as_ptr() as usize)
         && pool.kind() == Kind::Run
         && pool.start() == place
         && pool.block_size() == layout.size().next_multiple_of(GRANULE);
@@ -295,12 +298,15 @@ impl arena::Arenas {
     }
 }
 
-/// Aborts unless `place` is a live block of this layout: what a reallocation looks at first, under full
-/// checks.
+/// Aborts unless `place` is a live block of this layout: what a reallocation looks at before it copies, of large
+/// blocks always, of others under full checks.
 #[cold]
 pub(super) fn live(place: NonNull<u8>, layout: Layout) {
     let addr = place.as_ptr() as usize;
-    // SAFETY: the records of all addresses can be read.
+    if !has_record(addr) {
+        wrong_block(place, layout);
+    }
+    // SAFETY: its record can be read.
     let pool = unsafe { PoolRef::of_any(addr) };
     if class_of(layout).is_some() {
         raw_block(pool, place, layout);

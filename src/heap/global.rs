@@ -199,6 +199,9 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
     if in_place.is_some() {
         return in_place;
     }
+    if class_of(old.size(), old.align()).is_none() {
+        check::live(place, old);
+    }
     // SAFETY: the caller's: the new size is one of a layout.
     let moved = alloc(unsafe { Layout::from_size_align_unchecked(new, old.align()) })?;
     if new > old.size() {

@@ -12,7 +12,7 @@
 //! The records of addresses that are not ours read as zero, where address space allows: a pointer can be
 //! looked up before anybody asks whose it is. (`mlockall` should have `MCL_ONFAULT`, or it touches them all.)
 //!
-//! Metadata are committed with their arena and read as zero before that. Slots of arenas are never given
+//! Metadata are committed with their arena; records read as zero before that, where those of all addresses do. Slots of arenas are never given
 //! back; those of huge blocks are, and are found again first fit.
 //!
 //! # Orderings
@@ -85,17 +85,18 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static COMMITTED: [AtomicUsize; MAX_SLOTS.div_ceil(usize::BITS as usize)] =
     [const { AtomicUsize::new(0) }; MAX_SLOTS.div_ceil(usize::BITS as usize)];
 
-/// The word of a slot in [`COMMITTED`] and its bit there. The address is ours.
-fn committed_bit(addr: usize) -> (&'static AtomicUsize, usize) {
-    let slot = (addr - start()) / ARENA;
+/// The word of a slot in [`COMMITTED`] and its bit there, by an address's distance from the start.
+fn committed_bit(offset: usize) -> (&'static AtomicUsize, usize) {
+    let slot = offset / ARENA;
     (&COMMITTED[slot / usize::BITS as usize], 1 << (slot % usize::BITS as usize))
 }
 
-/// Whether `addr` is ours and its records can be read, wherever it came from. For who has the arena lock, or a
-/// pointer of ours.
+/// Whether `addr` is ours and its records can be read, wherever it came from. Who has neither the arena lock nor
+/// got the address from there may be told no too soon.
 pub(super) fn has_record(addr: usize) -> bool {
-    is_ours(addr) && {
-        let (word, bit) = committed_bit(addr);
+    let offset = addr.wrapping_sub(start());
+    offset < LENGTH.load(Ordering::Relaxed) && {
+        let (word, bit) = committed_bit(offset);
         word.load(Ordering::Relaxed) & bit != 0
     }
 }
@@ -314,7 +315,7 @@ pub(super) fn commit_meta(arena: usize) -> bool {
     // SAFETY: as above.
     let counters = unsafe { os::commit(counters, GRANULES * COUNTERS) };
     if records && own {
-        let (word, bit) = committed_bit(arena);
+        let (word, bit) = committed_bit(arena - start());
         word.fetch_or(bit, Ordering::Relaxed);
     }
     records && own && groups && counters

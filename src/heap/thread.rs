@@ -518,7 +518,7 @@ impl ThreadHeap {
 
     /// Free blocks of a slot that their pools count as live; exact at rest.
     pub(super) fn kept(&self, slot: usize) -> usize {
-        // In this order: what is kept becomes the active list, and is rather missed than counted twice.
+        // In this order: what is kept becomes the active list, and is mostly missed rather than counted twice.
         let left = self.left(slot);
         left + self.remote.get(slot).map_or(0, |cache| cache.len(slot))
     }
