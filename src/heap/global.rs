@@ -163,21 +163,19 @@ unsafe fn realloc(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull
 #[cold]
 #[inline(never)]
 unsafe fn realloc_checked(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonNull<u8>> {
+    let Some(class) = class_of(old.size(), old.align()) else {
+        // SAFETY: the caller's. It looks at the block itself.
+        return unsafe { realloc_other(place, old, new) };
+    };
     check::live(place, old);
     // SAFETY: the caller's: the new size is one of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(new, old.align()) };
-    match (class_of(old.size(), old.align()), class_of(new, old.align())) {
-        (Some(old_class), Some(new_class))
-            if old_class == new_class && check::may_have(place, layout) =>
-        {
-            poison::on_alloc(place, new);
-            Some(place)
-        }
-        // SAFETY: the caller's.
-        (None, None) => unsafe { realloc_other(place, old, new) },
-        // SAFETY: the caller's.
-        _ => unsafe { move_block(place, old, new) },
+    if class_of(new, old.align()) == Some(class) && check::may_have(place, layout) {
+        poison::on_alloc(place, new);
+        return Some(place);
     }
+    // SAFETY: the caller's.
+    unsafe { move_block(place, old, new) }
 }
 
 /// # Safety
@@ -190,17 +188,14 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
         // It never becomes small: `dealloc` finds the record of a small one by its granule alone.
         let stays = new > SMALL_MAX && stays(pool.block_size(), old.size(), new);
         stays.then_some(place)
-    } else if class_of(new, old.align()).is_none() {
-        // SAFETY: the caller's block; both sizes are above the largest class.
-        unsafe { large::resize(place, old, new) }
     } else {
-        None
+        check::live(place, old);
+        let large = class_of(new, old.align()).is_none();
+        // SAFETY: the caller's block; both sizes are above the largest class.
+        large.then(|| unsafe { large::resize(place, old, new) }).flatten()
     };
     if in_place.is_some() {
         return in_place;
-    }
-    if class_of(old.size(), old.align()).is_none() {
-        check::live(place, old);
     }
     // SAFETY: the caller's: the new size is one of a layout.
     let moved = alloc(unsafe { Layout::from_size_align_unchecked(new, old.align()) })?;

@@ -66,7 +66,8 @@ pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
     arena::lock().give_pool(held);
 }
 
-/// Changes the size of a block without copying it; `None` when that cannot be done.
+/// Changes the size of a block without copying it, which the caller has looked at ([`check::live`]); `None` when
+/// that cannot be done.
 ///
 /// # Safety
 /// As [`dealloc`]; both sizes are above the largest class.
@@ -74,10 +75,8 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
     let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
         (true, true) => {
-            let mut arenas = arena::lock();
-            arenas.check_huge(place, layout);
             // SAFETY: the caller's huge block.
-            let place = unsafe { arenas.resize_huge(place, layout, new) }?;
+            let place = unsafe { arena::lock().resize_huge(place, layout, new) }?;
             poison::on_new_pool(place, new);
             Some(place)
         }
@@ -85,7 +84,6 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             let span = new.div_ceil(GRANULE);
             // SAFETY: the caller's block lies in an arena.
             let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
-            check::run(pool, place, layout);
             let fits = old.div_ceil(GRANULE) == span || {
                 // SAFETY: who owns the run's only block holds it.
                 let held = unsafe { pool.assume_held() };

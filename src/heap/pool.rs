@@ -10,9 +10,9 @@
 //! # Counting
 //! `carved` blocks are in circulation. `live` of them are out: with the program, in its holder's active list, or
 //! kept by another heap (`remote.rs`). `events` counts frees until something must happen, and
-//! `live == events + bias`: for a pool in its class's list the event is the last block coming home (`bias` is 0), and before that,
-//! where free pages may go back, the last but [`SPARSE`] (`bias` is that); for a full pool that is off the
-//! list it is the relist threshold (`bias` is greater: no pool has fewer than eight blocks); a pool that
+//! `live == events + bias`: for a pool in its class's list the event is the last block coming home (`bias`
+//! is 0), and before that, where free pages may go back, the last but [`SPARSE`] (`bias` is that); for a full
+//! pool that is off the list it is the relist threshold (`bias` is greater: no pool has fewer than eight blocks); a pool that
 //! hands out blocks has none, it stays when they all come home (`bias` is −1).
 //!
 //! # Orderings

@@ -12,8 +12,8 @@
 //! The records of addresses that are not ours read as zero, where address space allows: a pointer can be
 //! looked up before anybody asks whose it is. (`mlockall` should have `MCL_ONFAULT`, or it touches them all.)
 //!
-//! Metadata are committed with their arena; records read as zero before that, where those of all addresses do. Slots of arenas are never given
-//! back; those of huge blocks are, and are found again first fit.
+//! Metadata are committed with their arena; records read as zero before that, where those of all addresses
+//! do. Slots of arenas are never given back; those of huge blocks are, and are found again first fit.
 //!
 //! # Orderings
 //! Relaxed: the bounds are written once, under the arena lock, and who asks about a pointer of ours got

@@ -8,8 +8,9 @@
 //! that of blocks with room to grow, then those of counted leaf objects, then those of counted objects with
 //! edges. For each slot it keeps an active list of free blocks, handed out of its current pool (or kept of other
 //! heaps', see below), and the list of pools that it holds with free blocks; the current pool is the first. Raw
-//! pools whose blocks are all out are kept for a while (a few per slot) against ping-pong at the brim, then given up (`word.rs`). Blocks of other
-//! heaps' pools that the thread frees are kept for a while too, and become the active list (`remote.rs`).
+//! pools whose blocks are all out are kept for a while (a few per slot) against ping-pong at the brim, then
+//! given up (`word.rs`). Blocks of other heaps' pools that the thread frees are kept for a while too, and
+//! become the active list (`remote.rs`).
 
 use core::alloc::Layout;
 use core::cell::Cell;
