@@ -7,8 +7,8 @@
 //! active lists are empty, and marks its pools as owned by [`ThreadHeap::checked_id`], which no free
 //! takes for its own. So every call is a slow path.
 //!
-//! Where the records of all addresses cannot be read (sanitizer mode, Windows, little address space), a free of
-//! what is not ours, with the layout of a block of a pool, may be a fault instead of a message.
+//! Where the records of all addresses cannot be read (sanitizer mode, Windows, little address space), a free or
+//! a reallocation of what is no block, with the layout of a block of a pool, may be a fault instead of a message.
 //!
 //! Without full checks a second free on another thread is noticed if the block is twice among those that the
 //! thread keeps; not if it became part of the active list in between.

@@ -75,8 +75,13 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
     let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
         (true, true) => {
-            // SAFETY: the caller's huge block.
-            let place = unsafe { arena::lock().resize_huge(place, layout, new) }?;
+            let place = {
+                let mut arenas = arena::lock();
+                // Again, under this hold of the lock: nobody frees it by mistake before it is changed.
+                arenas.check_huge(place, layout);
+                // SAFETY: the caller's huge block.
+                unsafe { arenas.resize_huge(place, layout, new) }?
+            };
             poison::on_new_pool(place, new);
             Some(place)
         }

@@ -17,7 +17,8 @@
 //!
 //! # Orderings
 //! Relaxed: the bounds are written once, under the arena lock, and who asks about a pointer of ours got
-//! it after that. So are the bits of slots with metadata; who has any number asks with that lock.
+//! it after that. So are the bits of slots with metadata; who has any number may read a "no" that
+//! is out of date, which for a pointer that is a block's is not.
 
 use core::ptr::{self, NonNull};
 
