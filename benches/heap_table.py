@@ -2,8 +2,9 @@
 """The heap's table in README.md: `heap_table.py DIRECTORY [WORKLOAD ...]`.
 
 DIRECTORY holds the programs of the heap rig, one for each allocator, `bin-hoopsnake` and so on. All are copied anew for
-each round: peak memory depends, by up to 5% of a small program's, on how its file lies in the page cache. `SCALE=0.1`
-makes each run a tenth as long, `SQUARES=10` ten times as many: on a machine that others disturb for moments.
+each round: a program's peak memory depends, by up to 5% of a small one's, on how its file lies in the page cache, and its
+time by up to a tenth. `SCALE=0.1` makes each run a tenth as long, `SQUARES=10` ten times as many: on a machine that others
+disturb for moments. `PEERS="hoopsnake rusty"` takes these alone, an even number of them; so builds of one's own are compared.
 
 In ten rounds each allocator runs once directly after each other one, and once in each place: what a program leaves
 behind (huge pages that the machine has, or has given back to its host) costs the next one up to half its time.
@@ -13,7 +14,8 @@ times its least time, before and after it, on the cores that the run may use; el
 """
 import hashlib, json, math, os, re, resource, shutil, statistics, subprocess, sys, tempfile, threading, time
 
-PEERS = "hoopsnake mimalloc mimalloc-nothp mimalloc2 rusty snmalloc jemalloc rpmalloc system floor".split()
+ALL = "hoopsnake mimalloc mimalloc-nothp mimalloc2 rusty snmalloc jemalloc rpmalloc system floor"
+PEERS = os.environ.get("PEERS", ALL).split()
 GROUPS = {
     "pairs": ["pair 16", "pair 64", "pair 256", "pairdyn 64"],
     "batches": ["lifo 1000 64", "lifo 100000 64", "fifo 1000 64", "fifo 10000 64", "random 1000 64",
