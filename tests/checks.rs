@@ -9,10 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::ptr::NonNull;
 use std::thread;
 
+use allocator_api2::alloc::Allocator;
 use hoopsnake::heap::{Checks, set_checks};
-use hoopsnake::{Cc, Trace, TraceInfo, Tracer, gc};
+use hoopsnake::{Cc, PoolAlloc, Trace, TraceInfo, Tracer, gc};
 
 mod watched;
 use watched::Watched;
@@ -149,6 +151,27 @@ mistakes! {
         let run = layout(300_000, 8);
         // SAFETY: wrong on purpose.
         unsafe { _ = realloc(alloc(run).wrapping_add(64 << 20), run, 30_000_000); }
+    }
+
+    /// An allocation of another alignment is copied to by `Allocator`'s own code.
+    x14_growth_to_another_alignment_of_what_is_no_block: [Usual, Full], ["with 300000 bytes", "no block begins there"],
+    {
+        let run = layout(300_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let wrong = NonNull::new_unchecked(alloc(run).wrapping_add(64 << 20));
+            _ = black_box((&PoolAlloc).grow(wrong, run, layout(400_000, 4096)));
+        }
+    }
+
+    x14_zeroed_growth_of_what_is_no_block: [Usual, Full], ["with 20000000 bytes", "no block begins there"],
+    {
+        let huge = layout(20_000_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let wrong = NonNull::new_unchecked(alloc(huge).wrapping_add(64 << 20));
+            _ = black_box((&PoolAlloc).grow_zeroed(wrong, huge, layout(30_000_000, 8)));
+        }
     }
 
     x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],

@@ -87,25 +87,30 @@ fn x15_refused_memory_is_null_and_the_heap_goes_on() {
 }
 
 /// Where no records of addresses can be read at which the heap has nothing, mistakes with large blocks are
-/// noticed all the same.
+/// noticed all the same, and under full checks any reallocation.
 #[test]
 fn x14_what_never_was_where_records_cannot_be_read() {
     let name = "x14_what_never_was_where_records_cannot_be_read";
-    let (huge, run) = (20_000_000, 300_000);
+    let (huge, run, small) = (200_000_000, 300_000, 64);
     let mistakes = [
         ("frees a huge block", huge, None),
         ("frees a run", run, None),
         ("grows a huge block", huge, Some(2 * huge)),
         ("shrinks a huge block", huge, Some(100)),
         ("grows a run", run, Some(huge)),
+        ("shrinks a run", run, Some(100)),
+        ("grows a small block", small, Some(1000)),
     ];
     for (mistake, size, new) in mistakes {
         let part = format!("{name}: {mistake}");
         if is_limited(&part) {
             let layout = |size| Layout::from_size_align(size, 8).unwrap();
+            if size == small {
+                heap::set_checks(heap::Checks::Full);
+            }
             // SAFETY: wrong on purpose: inside a huge block, which has records at its start only.
             unsafe {
-                let wrong = GLOBAL.alloc(layout(huge)).add(8 << 20);
+                let wrong = GLOBAL.alloc(layout(huge)).add(64 << 20);
                 match new {
                     None => GLOBAL.dealloc(wrong, layout(size)),
                     Some(new) => _ = GLOBAL.realloc(wrong, layout(size), new),

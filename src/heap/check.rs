@@ -266,15 +266,21 @@ fn class_of(layout: Layout) -> Option<usize> {
     SizeClass::of_layout(layout.size(), layout.align()).map(SizeClass::index)
 }
 
-/// Aborts unless `place` is the start of a run of granules for `size` bytes.
-pub(super) fn run(pool: PoolRef, place: NonNull<u8>, layout: Layout) {
-    let is_run = has_record(place.as_ptr() as usize)
-        && pool.kind() == Kind::Run
+/// The run of granules at `place`, or the end of the process if none for as many bytes begins there.
+pub(super) fn run(place: NonNull<u8>, layout: Layout) -> PoolRef {
+    let addr = place.as_ptr() as usize;
+    if !has_record(addr) {
+        wrong_block(place, layout);
+    }
+    // SAFETY: its record can be read.
+    let pool = unsafe { PoolRef::of_granule(addr) };
+    let is_run = pool.kind() == Kind::Run
         && pool.start() == place
         && pool.block_size() == layout.size().next_multiple_of(GRANULE);
     if !is_run {
         wrong_block(place, layout);
     }
+    pool
 }
 
 impl arena::Arenas {
@@ -302,21 +308,23 @@ impl arena::Arenas {
 /// blocks always, of others under full checks.
 #[cold]
 pub(super) fn live(place: NonNull<u8>, layout: Layout) {
+    if class_of(layout).is_none() {
+        if large::is_huge(layout.size(), layout.align()) {
+            arena::lock().check_huge(place, layout);
+        } else {
+            run(place, layout);
+        }
+        return;
+    }
     let addr = place.as_ptr() as usize;
     if !has_record(addr) {
         wrong_block(place, layout);
     }
     // SAFETY: its record can be read.
     let pool = unsafe { PoolRef::of_any(addr) };
-    if class_of(layout).is_some() {
-        raw_block(pool, place, layout);
-        if is_freed(place) {
-            freed_twice(pool, place);
-        }
-    } else if large::is_huge(layout.size(), layout.align()) {
-        arena::lock().check_huge(place, layout);
-    } else {
-        run(pool, place, layout);
+    raw_block(pool, place, layout);
+    if is_freed(place) {
+        freed_twice(pool, place);
     }
 }
 

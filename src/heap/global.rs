@@ -188,11 +188,12 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
         // It never becomes small: `dealloc` finds the record of a small one by its granule alone.
         let stays = new > SMALL_MAX && stays(pool.block_size(), old.size(), new);
         stays.then_some(place)
+    } else if class_of(new, old.align()).is_none() {
+        // SAFETY: the caller's block; both sizes are above the largest class. It looks at the block itself.
+        unsafe { large::resize(place, old, new) }
     } else {
         check::live(place, old);
-        let large = class_of(new, old.align()).is_none();
-        // SAFETY: the caller's block; both sizes are above the largest class.
-        large.then(|| unsafe { large::resize(place, old, new) }).flatten()
+        None
     };
     if in_place.is_some() {
         return in_place;
@@ -306,6 +307,18 @@ unsafe impl Allocator for &PoolAlloc {
         unsafe { resize(place, old, new) }
     }
 
+    unsafe fn grow_zeroed(
+        &self,
+        place: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<[u8]>, AllocError> {
+        let moved = sized(new, alloc_zeroed)?;
+        // SAFETY: the caller's, and a new block of the new layout.
+        unsafe { replace(moved.cast(), place, old, new.size()) };
+        Ok(moved)
+    }
+
     unsafe fn shrink(
         &self,
         place: NonNull<u8>,
@@ -343,11 +356,22 @@ unsafe fn resize(
         return Ok(NonNull::slice_from_raw_parts(moved, new.size()));
     }
     let moved = sized(new, alloc)?;
-    // SAFETY: both blocks have at least that many bytes and are distinct.
-    unsafe { moved.cast::<u8>().copy_from_nonoverlapping(place, old.size().min(new.size())) };
-    if old.size() != 0 {
-        // SAFETY: the caller's block, which is not used any more.
-        unsafe { dealloc(place, old) };
-    }
+    // SAFETY: the caller's, and a new block of the new layout.
+    unsafe { replace(moved.cast(), place, old, new.size()) };
     Ok(moved)
+}
+
+/// [`move_to`], from a block that may be empty and was not looked at.
+///
+/// # Safety
+/// As `Allocator::grow` and `shrink`; `moved` is live and has `new` bytes.
+unsafe fn replace(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
+    if old.size() == 0 {
+        return;
+    }
+    if check::is_full() || class_of(old.size(), old.align()).is_none() {
+        check::live(place, old);
+    }
+    // SAFETY: the caller's.
+    unsafe { move_to(moved, place, old, new) };
 }

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use super::arena::{self, MAX_RUN};
 use super::check;
 use super::poison;
-use super::pool::{Kind, PoolRef, Shape};
+use super::pool::{Kind, Shape};
 use crate::base::config::GRANULE;
 
 /// The largest block that is a run of granules.
@@ -52,22 +52,20 @@ pub(crate) fn will_fill(place: NonNull<u8>, size: usize, align: usize) {
 /// # Safety
 /// `place` came from [`alloc`] with this size and alignment (or [`resize`]), and is the caller's.
 pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
+    let mut arenas = arena::lock();
     if is_huge(layout.size(), layout.align()) {
-        let mut arenas = arena::lock();
         arenas.check_huge(place, layout);
         // SAFETY: the caller's huge block.
         return unsafe { arenas.give_huge(place) };
     }
-    // SAFETY: the caller's block lies in an arena.
-    let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
-    check::run(pool, place, layout);
+    let pool = check::run(place, layout);
     // SAFETY: who owns the run's only block holds it.
     let held = unsafe { pool.assume_held() };
-    arena::lock().give_pool(held);
+    arenas.give_pool(held);
 }
 
-/// Changes the size of a block without copying it, which the caller has looked at ([`check::live`]); `None` when
-/// that cannot be done.
+/// Changes the size of a block without copying it; `None` when that cannot be done. Either way the block was looked
+/// at, where it changes under the same hold of the lock: nobody frees it by mistake in between.
 ///
 /// # Safety
 /// As [`dealloc`]; both sizes are above the largest class.
@@ -77,7 +75,6 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
         (true, true) => {
             let place = {
                 let mut arenas = arena::lock();
-                // Again, under this hold of the lock: nobody frees it by mistake before it is changed.
                 arenas.check_huge(place, layout);
                 // SAFETY: the caller's huge block.
                 unsafe { arenas.resize_huge(place, layout, new) }?
@@ -87,16 +84,24 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
         }
         (false, false) => {
             let span = new.div_ceil(GRANULE);
-            // SAFETY: the caller's block lies in an arena.
-            let pool = unsafe { PoolRef::of_granule(place.as_ptr() as usize) };
-            let fits = old.div_ceil(GRANULE) == span || {
+            if old.div_ceil(GRANULE) == span {
+                check::run(place, layout);
+            } else {
+                let mut arenas = arena::lock();
+                let pool = check::run(place, layout);
                 // SAFETY: who owns the run's only block holds it.
                 let held = unsafe { pool.assume_held() };
-                arena::lock().resize_run(held, span)
-            };
+                if !arenas.resize_run(held, span) {
+                    return None;
+                }
+            }
             // What a run grows over was pools.
-            fits.then(|| poison::on_new_pool(place, span * GRANULE)).map(|()| place)
+            poison::on_new_pool(place, span * GRANULE);
+            Some(place)
         }
-        _ => None,
+        _ => {
+            check::live(place, layout);
+            None
+        }
     }
 }
