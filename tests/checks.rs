@@ -174,6 +174,30 @@ mistakes! {
         }
     }
 
+    /// The new block could be the one that was freed.
+    x14_growth_to_another_alignment_of_a_freed_run: [Usual, Full], ["with 300000 bytes", "freed already"],
+    {
+        let run = layout(300_000, 8);
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(run);
+            dealloc(place, run);
+            let place = NonNull::new_unchecked(place);
+            _ = black_box((&PoolAlloc).grow(place, run, layout(310_000, 4096)));
+        }
+    }
+
+    x14_zeroed_growth_of_a_freed_block: [Full], ["a block of 104 bytes (class 12) that is free already"],
+    {
+        // SAFETY: wrong on purpose.
+        unsafe {
+            let place = alloc(layout(100, 8));
+            dealloc(place, layout(100, 8));
+            let place = NonNull::new_unchecked(place);
+            _ = black_box((&PoolAlloc).grow_zeroed(place, layout(100, 8), layout(104, 8)));
+        }
+    }
+
     x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],
     {
         let run = layout(300_000, 8);

@@ -24,9 +24,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::collections::{BTreeMap, HashMap};
+use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
+use allocator_api2::alloc::Allocator;
 use hoopsnake::{PoolAlloc, heap};
 
 mod adds_up;
@@ -167,6 +169,43 @@ fn h07_zeroed_blocks_are_zero_on_dirty_memory() {
 }
 
 /// Other tests run in other threads: their blocks come and go, so this looks at its own class.
+/// `Allocator`, which may change the alignment, too, and begin or end with nothing.
+#[test]
+fn h06_h07_growth_and_shrinking_to_every_layout() {
+    const SIZES: [usize; 7] = [0, 1, 100, 104, 30_000, 300_000, 5_000_000];
+    const ALIGNS: [usize; 3] = [1, 64, 1 << 17];
+    let (pattern, zeroes) = (vec![0xA5u8; SIZES[6]], vec![0u8; SIZES[6]]);
+    let layouts = || SIZES.into_iter().flat_map(|size| ALIGNS.map(|align| layout(size, align)));
+    for (old, new) in layouts().flat_map(|old| layouts().map(move |new| (old, new))) {
+        for zeroed in [false, true] {
+            let kept = old.size().min(new.size());
+            // SAFETY: each block is used with its own layout, within its size, and given back once.
+            unsafe {
+                let place: NonNull<u8> = (&PoolAlloc).allocate(old).unwrap().cast();
+                place.write_bytes(pattern[0], old.size());
+                let moved = match (new.size() >= old.size(), zeroed) {
+                    (true, true) => (&PoolAlloc).grow_zeroed(place, old, new),
+                    (true, false) => (&PoolAlloc).grow(place, old, new),
+                    (false, _) => (&PoolAlloc).shrink(place, old, new),
+                };
+                let moved = moved.unwrap();
+                assert_eq!(moved.len(), new.size());
+                assert!(moved.cast::<u8>().addr().get().is_multiple_of(new.align()), "{new:?}");
+                assert!(moved.as_ref()[..kept] == pattern[..kept], "{old:?} to {new:?}");
+                if zeroed {
+                    assert!(
+                        moved.as_ref()[kept..] == zeroes[kept..new.size()],
+                        "{old:?} to {new:?}"
+                    );
+                }
+                moved.cast::<u8>().write_bytes(!0, new.size());
+                (&PoolAlloc).deallocate(moved.cast(), new);
+            }
+        }
+    }
+    assert_adds_up(&heap::stats());
+}
+
 #[test]
 fn h08_allocated_blocks_count() {
     let class = |size: usize| {

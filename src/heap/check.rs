@@ -304,8 +304,8 @@ impl arena::Arenas {
     }
 }
 
-/// Aborts unless `place` is a live block of this layout: what a reallocation looks at before it copies, of large
-/// blocks always, of others under full checks.
+/// Aborts unless `place` is a live block of this layout: what a reallocation looks at before it takes a new block and
+/// copies, of large blocks always, of others under full checks.
 #[cold]
 pub(super) fn live(place: NonNull<u8>, layout: Layout) {
     if class_of(layout).is_none() {

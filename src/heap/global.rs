@@ -189,7 +189,7 @@ unsafe fn realloc_other(place: NonNull<u8>, old: Layout, new: usize) -> Option<N
         let stays = new > SMALL_MAX && stays(pool.block_size(), old.size(), new);
         stays.then_some(place)
     } else if class_of(new, old.align()).is_none() {
-        // SAFETY: the caller's block; both sizes are above the largest class. It looks at the block itself.
+        // SAFETY: the caller's block, and neither size has a class. It looks at the block itself.
         unsafe { large::resize(place, old, new) }
     } else {
         check::live(place, old);
@@ -237,7 +237,7 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
 /// Copies a block to one of `new` bytes and frees it.
 ///
 /// # Safety
-/// As `GlobalAlloc::realloc`; `moved` is live and has `new` bytes.
+/// `place` is the caller's live block with the layout `old`, and `moved` another one of `new` bytes, which may be none.
 #[inline(always)]
 unsafe fn move_to(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
     // SAFETY: both blocks have at least that many bytes and are distinct.
@@ -313,10 +313,8 @@ unsafe impl Allocator for &PoolAlloc {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<[u8]>, AllocError> {
-        let moved = sized(new, alloc_zeroed)?;
-        // SAFETY: the caller's, and a new block of the new layout.
-        unsafe { replace(moved.cast(), place, old, new.size()) };
-        Ok(moved)
+        // SAFETY: the caller's.
+        unsafe { replace(place, old, new, alloc_zeroed) }
     }
 
     unsafe fn shrink(
@@ -355,23 +353,29 @@ unsafe fn resize(
         let moved = unsafe { realloc(place, old, new.size()) }.ok_or(AllocError)?;
         return Ok(NonNull::slice_from_raw_parts(moved, new.size()));
     }
-    let moved = sized(new, alloc)?;
-    // SAFETY: the caller's, and a new block of the new layout.
-    unsafe { replace(moved.cast(), place, old, new.size()) };
-    Ok(moved)
+    // SAFETY: the caller's.
+    unsafe { replace(place, old, new, alloc) }
 }
 
-/// [`move_to`], from a block that may be empty and was not looked at.
+/// Moves a block to a new one of another layout. It is looked at before there is a new one: had it been freed by
+/// mistake, the new one could be the same.
 ///
 /// # Safety
-/// As `Allocator::grow` and `shrink`; `moved` is live and has `new` bytes.
-unsafe fn replace(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
+/// As `Allocator::grow` and `shrink`.
+unsafe fn replace(
+    place: NonNull<u8>,
+    old: Layout,
+    new: Layout,
+    alloc: impl FnOnce(Layout) -> Option<NonNull<u8>>,
+) -> Result<NonNull<[u8]>, AllocError> {
     if old.size() == 0 {
-        return;
+        return sized(new, alloc);
     }
     if check::is_full() || class_of(old.size(), old.align()).is_none() {
         check::live(place, old);
     }
-    // SAFETY: the caller's.
-    unsafe { move_to(moved, place, old, new) };
+    let moved = sized(new, alloc)?;
+    // SAFETY: the caller's block, and a new one of that many bytes, or none.
+    unsafe { move_to(moved.cast(), place, old, new.size()) };
+    Ok(moved)
 }
