@@ -5,6 +5,7 @@ DIRECTORY holds the programs of the heap rig, one for each allocator, `bin-hoops
 each round: a program's peak memory depends, by up to 5% of a small one's, on how its file lies in the page cache, and its
 time by up to a tenth. `SCALE=0.1` makes each run a tenth as long, `SQUARES=10` ten times as many: on a machine that others
 disturb for moments. `PEERS="hoopsnake rusty"` takes these alone, an even number of them; so builds of one's own are compared.
+`RAW=/tmp/raw` keeps each run's time and memory there, as JSON, also if the rest is cut short.
 
 In ten rounds each allocator runs once directly after each other one, and once in each place: what a program leaves
 behind (huge pages that the machine has, or has given back to its host) costs the next one up to half its time.
@@ -118,8 +119,8 @@ def main():
                 for p in order(round):
                     got[w][p].append(run_quietly(copies, p, w, limit))
         print(w, f"({busy} runs done again)" if limit else "", file=sys.stderr, flush=True)
-    with open(os.environ.get("RAW", os.devnull), "w") as raw:
-        json.dump(got, raw)
+        with open(os.environ.get("RAW", os.devnull), "w") as raw:
+            json.dump({w: row for w, row in got.items() if row[PEERS[0]]}, raw)
     print_table(got)
 
 
