@@ -168,21 +168,24 @@ fn h07_zeroed_blocks_are_zero_on_dirty_memory() {
     }
 }
 
-/// Other tests run in other threads: their blocks come and go, so this looks at its own class.
 /// `Allocator`, which may change the alignment, too, and begin or end with nothing.
 #[test]
 fn h06_h07_growth_and_shrinking_to_every_layout() {
     const SIZES: [usize; 7] = [0, 1, 100, 104, 30_000, 300_000, 5_000_000];
     const ALIGNS: [usize; 3] = [1, 64, 1 << 17];
-    let (pattern, zeroes) = (vec![0xA5u8; SIZES[6]], vec![0u8; SIZES[6]]);
+    let mut random = Random(7);
+    let noise: Vec<u8> = (0..SIZES[6] + 1000).map(|_| random.next() as u8).collect();
+    let zeroes = vec![0u8; SIZES[6]];
     let layouts = || SIZES.into_iter().flat_map(|size| ALIGNS.map(|align| layout(size, align)));
     for (old, new) in layouts().flat_map(|old| layouts().map(move |new| (old, new))) {
         for zeroed in [false, true] {
             let kept = old.size().min(new.size());
+            // Others each time: what an earlier block left behind is none of it.
+            let contents = &noise[random.below(1000)..][..old.size()];
             // SAFETY: each block is used with its own layout, within its size, and given back once.
             unsafe {
                 let place: NonNull<u8> = (&PoolAlloc).allocate(old).unwrap().cast();
-                place.write_bytes(pattern[0], old.size());
+                place.as_ptr().copy_from_nonoverlapping(contents.as_ptr(), old.size());
                 let moved = match (new.size() >= old.size(), zeroed) {
                     (true, true) => (&PoolAlloc).grow_zeroed(place, old, new),
                     (true, false) => (&PoolAlloc).grow(place, old, new),
@@ -190,22 +193,25 @@ fn h06_h07_growth_and_shrinking_to_every_layout() {
                 };
                 let moved = moved.unwrap();
                 assert_eq!(moved.len(), new.size());
-                assert!(moved.cast::<u8>().addr().get().is_multiple_of(new.align()), "{new:?}");
-                assert!(moved.as_ref()[..kept] == pattern[..kept], "{old:?} to {new:?}");
+                let moved: NonNull<u8> = moved.cast();
+                assert!(moved.addr().get().is_multiple_of(new.align()), "{new:?}");
+                let part = |from: usize, to: usize| {
+                    std::slice::from_raw_parts(moved.as_ptr().add(from), to - from)
+                };
+                assert!(part(0, kept) == &contents[..kept], "{old:?} to {new:?}");
                 if zeroed {
-                    assert!(
-                        moved.as_ref()[kept..] == zeroes[kept..new.size()],
-                        "{old:?} to {new:?}"
-                    );
+                    let tail = part(kept, new.size());
+                    assert!(tail == &zeroes[..tail.len()], "{old:?} to {new:?}");
                 }
-                moved.cast::<u8>().write_bytes(!0, new.size());
-                (&PoolAlloc).deallocate(moved.cast(), new);
+                moved.write_bytes(!0, new.size());
+                (&PoolAlloc).deallocate(moved, new);
             }
         }
     }
     assert_adds_up(&heap::stats());
 }
 
+/// Other tests run in other threads: their blocks come and go, so this looks at its own class.
 #[test]
 fn h08_allocated_blocks_count() {
     let class = |size: usize| {

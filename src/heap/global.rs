@@ -105,7 +105,7 @@ unsafe fn dealloc_other(place: NonNull<u8>, size: usize, align: usize) {
     // SAFETY: the caller's: they are a layout's.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     if SizeClass::of_layout(size, align).is_none() {
-        // SAFETY: the caller's block, above the largest class.
+        // SAFETY: the caller's block, whose layout has no class.
         return unsafe { large::dealloc(place, layout) };
     }
     // SAFETY: a live block lies in an arena.
@@ -237,7 +237,8 @@ unsafe fn move_block(place: NonNull<u8>, old: Layout, new: usize) -> Option<NonN
 /// Copies a block to one of `new` bytes and frees it.
 ///
 /// # Safety
-/// `place` is the caller's live block with the layout `old`, and `moved` another one of `new` bytes, which may be none.
+/// `place` is the caller's live block with the layout `old`, which is not empty; `moved` is another one of `new` bytes, or
+/// any pointer if these are none.
 #[inline(always)]
 unsafe fn move_to(moved: NonNull<u8>, place: NonNull<u8>, old: Layout, new: usize) {
     // SAFETY: both blocks have at least that many bytes and are distinct.
@@ -357,11 +358,11 @@ unsafe fn resize(
     unsafe { replace(place, old, new, alloc) }
 }
 
-/// Moves a block to a new one of another layout. It is looked at before there is a new one: had it been freed by
-/// mistake, the new one could be the same.
+/// Moves a block to a new one of another layout. What is to be looked at ([`check::live`]) is before there is a new one:
+/// had it been freed by mistake, the new one could be the same.
 ///
 /// # Safety
-/// As `Allocator::grow` and `shrink`.
+/// As `Allocator::grow` or `shrink`; `alloc` returns a block of the layout that it gets, which nobody else has.
 unsafe fn replace(
     place: NonNull<u8>,
     old: Layout,

@@ -68,7 +68,7 @@ pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 /// at, where it changes under the same hold of the lock: nobody frees it by mistake in between.
 ///
 /// # Safety
-/// As [`dealloc`]; the new size has no class at this alignment either.
+/// As [`dealloc`]; the new size is one of a layout, not zero, and has no class at this alignment either.
 pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> Option<NonNull<u8>> {
     let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
