@@ -266,14 +266,19 @@ fn class_of(layout: Layout) -> Option<usize> {
     SizeClass::of_layout(layout.size(), layout.align()).map(SizeClass::index)
 }
 
-/// The run of granules at `place`, or the end of the process if none for as many bytes begins there.
-pub(super) fn run(place: NonNull<u8>, layout: Layout) -> PoolRef {
+/// The record of what `place` is in, or the end of the process if there is none.
+fn pool_of(place: NonNull<u8>, layout: Layout) -> PoolRef {
     let addr = place.as_ptr() as usize;
     if !has_record(addr) {
         wrong_block(place, layout);
     }
     // SAFETY: its record can be read.
-    let pool = unsafe { PoolRef::of_granule(addr) };
+    unsafe { PoolRef::of_any(addr) }
+}
+
+/// The run of granules at `place`, or the end of the process if none for as many bytes begins there.
+pub(super) fn run(place: NonNull<u8>, layout: Layout) -> PoolRef {
+    let pool = pool_of(place, layout);
     let is_run = pool.kind() == Kind::Run
         && pool.start() == place
         && pool.block_size() == layout.size().next_multiple_of(GRANULE);
@@ -316,12 +321,7 @@ pub(super) fn live(place: NonNull<u8>, layout: Layout) {
         }
         return;
     }
-    let addr = place.as_ptr() as usize;
-    if !has_record(addr) {
-        wrong_block(place, layout);
-    }
-    // SAFETY: its record can be read.
-    let pool = unsafe { PoolRef::of_any(addr) };
+    let pool = pool_of(place, layout);
     raw_block(pool, place, layout);
     if is_freed(place) {
         freed_twice(pool, place);
