@@ -7,6 +7,7 @@ use super::arena::{self, MAX_RUN};
 use super::check;
 use super::poison;
 use super::pool::{Kind, Shape};
+use super::size_class::SizeClass;
 use crate::base::config::GRANULE;
 
 /// The largest block that is a run of granules.
@@ -68,7 +69,7 @@ pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
 /// at, where it changes under the same hold of the lock: nobody frees it by mistake in between.
 ///
 /// # Safety
-/// As [`dealloc`]; the new size is one of a layout, not zero, and has no class at this alignment either.
+/// As [`dealloc`]; the new size is one of a layout, and not zero.
 pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> Option<NonNull<u8>> {
     let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
@@ -82,7 +83,7 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             poison::on_new_pool(place, new);
             Some(place)
         }
-        (false, false) => {
+        (false, false) if SizeClass::of_layout(new, align).is_none() => {
             let span = new.div_ceil(GRANULE);
             if old.div_ceil(GRANULE) == span {
                 check::run(place, layout);
