@@ -140,6 +140,42 @@ fn what_grows_into_kept_blocks_can_be_freed() {
     }
 }
 
+/// A block that took the place of a longer one: what is kept behind it may be grown into, given back, or freed with it.
+#[test]
+fn what_is_kept_behind_a_block_is_no_part_of_it() {
+    const PAGE: usize = 4096;
+    let kept = layout(8 << 20, 8);
+    // SAFETY: each block is live and has these sizes in turn.
+    unsafe {
+        // So much is in use that a few MiB are kept.
+        let used = alloc(layout(200 << 20, 8));
+        for (new, then) in [5 << 20, 8 << 20, 9 << 20, 31 << 20, 3 << 20]
+            .into_iter()
+            .flat_map(|then| [(4 << 20, then), ((6 << 20) - 5000, then), (7 << 20, then)])
+        {
+            for trimmed in [false, true] {
+                let longer = alloc(kept);
+                longer.write_bytes(9, kept.size());
+                dealloc(longer, kept);
+                let place = alloc(layout(new, 8));
+                (0..new).step_by(PAGE).for_each(|at| place.add(at).cast::<usize>().write(at));
+                place.add(new - 1).write(77);
+                if trimmed {
+                    hoopsnake::heap::trim();
+                }
+                let grown = realloc(place, layout(new, 8), then);
+                let whole = new.min(then);
+                let same = |at: &usize| grown.add(*at).cast::<usize>().read_unaligned() == *at;
+                assert!((0..whole - 8).step_by(PAGE).all(|at| same(&at)), "{new} to {then}");
+                assert!(then < new || grown.add(new - 1).read() == 77, "{new} to {then}");
+                grown.write_bytes(5, then);
+                dealloc(grown, layout(then, 8));
+            }
+        }
+        dealloc(used, layout(200 << 20, 8));
+    }
+}
+
 /// Shrinks a block step by step, in place or not, and grows it again: at each size it must still be a
 /// block that can be found and freed.
 #[test]

@@ -275,6 +275,35 @@ fn many_that_grow_large_lose_little_to_huge_pages() {
     });
 }
 
+/// How often this process has touched a page that was not there.
+fn faults() -> usize {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_name = &stat[stat.rfind(')').unwrap()..];
+    behind_name.split_whitespace().nth(8).unwrap().parse().unwrap()
+}
+
+/// The memory of a block that grew large is kept where the next one can grow into it, step by step.
+#[test]
+fn what_grows_again_finds_its_pages() {
+    alone("what_grows_again_finds_its_pages", || {
+        // So much is in use that a few MiB are kept.
+        let used = black_box(vec![1_u8; 200 << 20]);
+        let grow = || {
+            let mut vec: Vec<u64> = Vec::new();
+            (0..2_000_000).for_each(|n| vec.push(n));
+            black_box(&vec);
+        };
+        (0..3).for_each(|_| grow());
+        let before = faults();
+        (0..10).for_each(|_| grow());
+        let fetched = faults() - before;
+        println!("{fetched} faults");
+        // A huge page is one fault, and half of the vector were four of them.
+        assert!(fetched < 20, "{fetched} faults for what had been there");
+        drop(used);
+    });
+}
+
 /// Blocks that grow past each other are moved, kept, and taken again, and leave no addresses behind.
 #[test]
 fn what_grows_large_leaves_nothing() {

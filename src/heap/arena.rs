@@ -37,9 +37,11 @@ pub(super) struct Arena {
     pub(super) dirty_prev: Cell<Option<&'static Arena>>,
     /// All arenas, in the order of their making.
     next_made: Cell<Option<&'static Arena>>,
-    /// For the first arena of a huge block: its slots and its bytes; 0 otherwise.
+    /// For the first arena of a huge block: its slots, its bytes in use (none when it is kept), and how many of its
+    /// bytes may have been touched; 0 otherwise.
     pub(super) huge_slots: Cell<usize>,
     pub(super) huge_len: Cell<usize>,
+    pub(super) huge_end: Cell<usize>,
     /// Slots in front of that arena which belong to the block, for its alignment.
     pub(super) huge_before: Cell<usize>,
     /// Which of its huge pages the arena has asked for: see `huge_pages.rs`. Of a huge block all or none.

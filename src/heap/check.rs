@@ -295,8 +295,7 @@ impl arena::Arenas {
         let size = layout.size();
         let found = if has_record(addr) && addr.is_multiple_of(ARENA) {
             // SAFETY: its record can be read, also where there is no arena (yet).
-            let arena = unsafe { Arena::of(addr) };
-            if self.is_huge_in_use(arena) { arena.huge_len.get() } else { 0 }
+            unsafe { Arena::of(addr) }.huge_len.get()
         } else {
             0
         };
@@ -471,12 +470,13 @@ mod invariants {
     }
 
     impl Arenas {
-        /// Asserts that each arena is in the list of its number of free granules, and that the pools of blocks
-        /// with room are counted.
+        /// Asserts that each arena is in the list of its number of free granules, that the pools of blocks with
+        /// room are counted, and what is kept of huge blocks.
         pub(crate) fn check_invariants(&self) {
             let mut roomy = 0;
             self.for_each_pool(|pool| roomy += usize::from(pool.slot() == ROOMY_SLOT));
             assert_eq!(self.roomy, roomy, "pools of blocks with room");
+            self.check_kept_huge();
             self.for_each_arena(|arena, in_list| {
                 let (free, dirty) = (arena.free_bits(), arena.dirty.get());
                 assert_eq!(dirty & !free, 0, "a granule in use is called dirty: {dirty:#x}");

@@ -1,6 +1,6 @@
 //! Free memory that was touched: how much stays for the next use, and what goes back first.
 //!
-//! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
+//! Dirt is of three kinds: free granules, huge blocks kept for the next of their size and ends of such, and the free
 //! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
 //! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then whole huge pages, then
 //! granules in small pages, and pieces of huge pages only when there is much too much; of all these those of
@@ -42,7 +42,7 @@ pub(super) struct Dirt {
     /// Arenas with dirty granules, by when they became so.
     first: Option<&'static Arena>,
     last: Option<&'static Arena>,
-    /// Free huge blocks whose memory is kept, the oldest first, and their bytes.
+    /// Huge blocks of which memory is kept, all of it or what is behind the bytes in use, the oldest first; how much.
     pub(super) huge: [Option<&'static Arena>; KEPT_HUGE],
     pub(super) huge_bytes: usize,
     /// Sparse pools whose free pages were not given back.

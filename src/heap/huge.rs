@@ -1,7 +1,8 @@
 //! Huge blocks: arenas of their own.
 //!
 //! A block begins at the start of an arena slot, whose record says how long it is. Its memory goes back to
-//! the system when it is freed, its slots to the reservation. Growing moves pages, not
+//! the system when it is freed, its slots to the reservation, or both are kept for the next of about its size, as dirt
+//! (`dirt.rs`). If that one is much shorter, the rest behind it is kept still: it may grow. Growing moves pages, not
 //! bytes, unless a kept block that is long enough lies ready: its pages are there already. What grows is filled
 //! from its start, so it lies in huge pages where there are such; of other blocks nobody knows. The last of these
 //! pages may be touched for nothing: what all of them lose so is a small part of what is in use, and one more block
@@ -25,6 +26,22 @@ const FEW: usize = 4;
 
 /// Bytes in use for each further one: a sixteenth of them is lost at most, half of that on average.
 const FOR_ONE: usize = 16 * HUGE_PAGE;
+
+/// How much of a block of `len` bytes may be in use with them.
+const fn with_waste(len: usize) -> usize {
+    len + (len - PAGE) / 8
+}
+
+impl Arena {
+    /// Gives back what was touched of a huge block behind the bytes in use.
+    fn purge_behind_huge(&'static self) {
+        let (len, end) = (self.huge_len.get(), self.huge_end.replace(self.huge_len.get()));
+        // SAFETY: the block goes on to `end`.
+        let behind = unsafe { self.granule(0).start().add(len) };
+        // SAFETY: nobody uses the range, which is committed.
+        unsafe { os::purge(behind, end - len) };
+    }
+}
 
 impl Arenas {
     /// Takes `len` bytes aligned to `align`, and says whether they are zero; `zero` asks for that.
@@ -67,6 +84,7 @@ impl Arenas {
         arena.start.set(start);
         arena.huge_slots.set(slots);
         arena.huge_len.set(len);
+        arena.huge_end.set(len);
         arena.huge_before.set(before);
         self.count_slots(slots);
         self.count_huge(arena);
@@ -90,56 +108,79 @@ impl Arenas {
         self.huge.in_huge_pages -= usize::from(arena.huge_pages.get() != 0);
     }
 
-    /// The smallest kept block that can be made `len` bytes without much waste.
+    /// The smallest kept block that can be made `len` bytes, with as much behind them at most.
     fn find_kept_huge(&self, len: usize) -> Option<&'static Arena> {
         let fits = |block: &Arena| {
-            block.huge_slots.get() * ARENA >= len
-                && block.huge_len.get() <= 2 * len
-                && len <= 2 * block.huge_len.get()
+            let end = block.huge_end.get();
+            block.huge_len.get() == 0
+                && block.huge_slots.get() * ARENA >= len
+                && end <= 2 * len
+                && len <= 2 * end
         };
         let kept = self.dirt.huge.iter().flatten().filter(|block| fits(block));
-        kept.copied().min_by_key(|block| block.huge_len.get())
+        kept.copied().min_by_key(|block| block.huge_end.get())
     }
 
     /// Takes a kept block for `len` bytes.
     fn take_kept_huge(&mut self, len: usize) -> Option<NonNull<u8>> {
         let arena = self.find_kept_huge(len)?;
-        let block = arena.granule(0).start();
-        let old = arena.huge_len.get();
-        if len > old {
-            // SAFETY: the block's slots go on behind it.
-            let tail = unsafe { block.add(old) };
+        self.use_huge(arena, len)?;
+        self.count_huge(arena);
+        Some(arena.granule(0).start())
+    }
+
+    /// `len` bytes of a block come to be in use, where it lies and has slots for them; there were less, or none. What
+    /// was touched behind them stays kept, or is in use with them if it is little.
+    fn use_huge(&mut self, arena: &'static Arena, len: usize) -> Option<()> {
+        let end = arena.huge_end.get();
+        if len > end {
+            // SAFETY: the block's slots go on to `len`.
+            let behind = unsafe { arena.granule(0).start().add(end) };
             // SAFETY: the range lies within the block's slots.
-            if !unsafe { os::commit(tail, len - old) } {
+            if !unsafe { os::commit(behind, len - end) } {
                 return None;
             }
-            arena.huge_len.set(len);
         }
-        self.forget_kept_huge(arena, old);
-        self.count_huge(arena);
-        self.note_use(len.saturating_sub(old));
-        if old > len + (len - PAGE) / 8 {
-            // SAFETY: the tail lies within the block and nobody uses it.
-            unsafe { self.shrink_huge(arena, len) };
+        self.forget_kept_huge(arena);
+        let touched = end.max(len);
+        arena.huge_end.set(touched);
+        arena.huge_len.set(if touched > with_waste(len) { len } else { touched });
+        self.keep_huge(arena);
+        if len <= KEPT_MAX {
+            self.note_use(len.saturating_sub(end));
         }
-        Some(block)
+        Some(())
     }
 
-    /// Whether an arena begins a huge block that is in use: free ones may be kept with their length.
-    pub(super) fn is_huge_in_use(&self, arena: &Arena) -> bool {
-        let kept = || self.dirt.huge.iter().flatten().any(|block| core::ptr::eq(*block, arena));
-        arena.huge_slots.get() > 0 && !kept()
+    /// Puts a block of which memory is kept on the list, all of it or what is behind the bytes in use, as the newest.
+    fn keep_huge(&mut self, arena: &'static Arena) {
+        let bytes = arena.huge_end.get() - arena.huge_len.get();
+        if bytes == 0 {
+            return;
+        }
+        if let [Some(oldest), .., Some(_)] = self.dirt.huge {
+            self.purge_kept_huge(oldest);
+        }
+        if let Some(free) = self.dirt.huge.iter_mut().find(|block| block.is_none()) {
+            *free = Some(arena);
+        }
+        self.dirt.huge_bytes += bytes;
+        if arena.huge_len.get() == 0 {
+            self.huge.kept += arena.huge_slots.get();
+        }
     }
 
-    /// Takes a kept block, of that length, off the list.
-    fn forget_kept_huge(&mut self, arena: &'static Arena, len: usize) {
+    /// Takes a block off the list, if it is on it.
+    fn forget_kept_huge(&mut self, arena: &'static Arena) {
         let kept = &mut self.dirt.huge;
         let place = kept.iter().position(|block| block.is_some_and(|b| core::ptr::eq(b, arena)));
         if let Some(place) = place {
             kept.copy_within(place + 1.., place);
             kept[kept.len() - 1] = None;
-            self.dirt.huge_bytes -= len;
-            self.huge.kept -= arena.huge_slots.get();
+            self.dirt.huge_bytes -= arena.huge_end.get() - arena.huge_len.get();
+            if arena.huge_len.get() == 0 {
+                self.huge.kept -= arena.huge_slots.get();
+            }
         }
     }
 
@@ -164,41 +205,37 @@ impl Arenas {
     pub(crate) unsafe fn give_huge(&mut self, block: NonNull<u8>) {
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
-        let (slots, len) = (arena.huge_slots.get(), arena.huge_len.get());
+        let len = arena.huge_len.get();
+        self.forget_kept_huge(arena);
         self.uncount_huge(arena);
-        self.huge.slots -= slots;
+        self.huge.slots -= arena.huge_slots.get();
         if len > KEPT_MAX || arena.huge_before.get() > 0 {
             return self.drop_huge(arena);
         }
-        if let (Some(oldest), Some(_)) =
-            (self.dirt.huge[0], self.dirt.huge.last().copied().flatten())
-        {
-            self.purge_kept_huge(oldest);
-        }
-        if let Some(free) = self.dirt.huge.iter_mut().find(|block| block.is_none()) {
-            *free = Some(arena);
-        }
-        self.dirt.huge_bytes += len;
-        self.huge.kept += slots;
+        arena.huge_len.set(0);
+        self.keep_huge(arena);
         self.note_free(len);
     }
 
-    /// Gives the memory of a kept block back. Returns the bytes.
+    /// Gives back what is kept of a block. Returns the bytes.
     pub(super) fn purge_kept_huge(&mut self, arena: &'static Arena) -> usize {
-        let len = arena.huge_len.get();
-        self.forget_kept_huge(arena, len);
-        self.drop_huge(arena);
-        len
+        let bytes = arena.huge_end.get() - arena.huge_len.get();
+        self.forget_kept_huge(arena);
+        if arena.huge_len.get() == 0 {
+            self.drop_huge(arena);
+        } else {
+            arena.purge_behind_huge();
+        }
+        bytes
     }
 
     /// Gives the memory and the slots of a block back that is neither in use nor kept.
     fn drop_huge(&mut self, arena: &'static Arena) {
-        let (slots, len) = (arena.huge_slots.take(), arena.huge_len.take());
+        arena.huge_len.set(0);
+        arena.purge_behind_huge();
+        let (slots, before) = (arena.huge_slots.take(), arena.huge_before.take());
         self.made -= slots;
         let block = arena.granule(0).start();
-        // SAFETY: the block is committed and nobody uses it any more.
-        unsafe { os::purge(block, len) };
-        let before = arena.huge_before.take();
         if arena.huge_pages.take() != 0 {
             // SAFETY: the slots are the block's; nobody uses their contents.
             unsafe { os::prefer_small_pages(block, (slots - before) * ARENA) };
@@ -239,7 +276,7 @@ impl Arenas {
     fn end_with_huge_page(&mut self, arena: &'static Arena, len: usize) {
         let old = arena.huge_len.get();
         let whole = align_up(old, HUGE_PAGE);
-        if whole == old || whole > len + (len - PAGE) / 8 {
+        if whole == old || whole > with_waste(len) || arena.huge_end.get() > old {
             return;
         }
         // SAFETY: the block's slots go on behind it, to the end of a huge page.
@@ -248,6 +285,7 @@ impl Arenas {
         if unsafe { os::commit(tail, whole - old) } {
             self.huge.bytes += whole - old;
             arena.huge_len.set(whole);
+            arena.huge_end.set(whole);
         }
     }
 
@@ -256,12 +294,9 @@ impl Arenas {
     /// # Safety
     /// Nobody uses the block's bytes from `len` on; it has more.
     unsafe fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
-        let old = arena.huge_len.replace(len);
-        self.huge.bytes -= old - len;
-        // SAFETY: the tail lies within the block.
-        let tail = unsafe { arena.granule(0).start().add(len) };
-        // SAFETY: the caller's: nobody uses the tail.
-        unsafe { os::purge(tail, old - len) };
+        self.forget_kept_huge(arena);
+        self.huge.bytes -= arena.huge_len.replace(len) - len;
+        arena.purge_behind_huge();
     }
 
     /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
@@ -278,7 +313,8 @@ impl Arenas {
         let (len, align) = (new.checked_next_multiple_of(PAGE)?, layout.align());
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
-        let (slots, old) = (arena.huge_slots.get(), arena.huge_len.get());
+        let (slots, old, end) =
+            (arena.huge_slots.get(), arena.huge_len.get(), arena.huge_end.get());
         let need = len.div_ceil(ARENA) + arena.huge_before.get();
         if len <= old {
             // One that grows has the rest of its last huge page still.
@@ -288,29 +324,22 @@ impl Arenas {
             }
             return Some(block);
         }
-        if align <= ARENA && len >= old + old / 2 {
+        if align <= ARENA && len > end && len >= old + old / 2 {
             // A copy into memory that was touched before costs a quarter of touching other memory. Not
             // for a block that grows by little: it would be copied again and again.
             let warm = self.find_kept_huge(len);
-            if warm.is_some_and(|kept| kept.huge_len.get() >= len) {
+            if warm.is_some_and(|kept| kept.huge_end.get() >= len) {
                 return None;
             }
         }
         if need > slots && !self.grow_slots(arena, need - slots) {
             // SAFETY: the caller's block.
-            return unsafe { self.move_huge(block, old, len, align) };
+            return unsafe { self.move_huge(block, len, align) };
         }
-        // SAFETY: the block's slots go on behind it.
-        let tail = unsafe { block.add(old) };
-        // SAFETY: the range lies within the block's slots.
-        if !unsafe { os::commit(tail, len - old) } {
-            return None;
-        }
-        self.huge.bytes += len - old;
-        arena.huge_len.set(len);
-        self.will_fill_huge(block, len);
-        if len <= KEPT_MAX {
-            self.note_use(len - old);
+        self.use_huge(arena, len)?;
+        self.huge.bytes += arena.huge_len.get() - old;
+        if len > end {
+            self.will_fill_huge(block, len);
         }
         Some(block)
     }
@@ -330,27 +359,28 @@ impl Arenas {
     /// Moves the pages of a huge block to a larger place.
     ///
     /// # Safety
-    /// As [`give_huge`](Self::give_huge); `old` is its length.
+    /// As [`give_huge`](Self::give_huge); the block's slots are too few for `len`.
     unsafe fn move_huge(
         &mut self,
         block: NonNull<u8>,
-        old: usize,
         len: usize,
         align: usize,
     ) -> Option<NonNull<u8>> {
         let place = self.take_new_huge(len, align)?;
         // SAFETY: a huge block begins with an arena whose metadata are committed.
-        let kind = unsafe { Arena::of(block.as_ptr() as usize) }.huge_pages.get();
+        let arena = unsafe { Arena::of(block.as_ptr() as usize) };
+        let (kind, end) = (arena.huge_pages.get(), arena.huge_end.get());
         if kind != 0 {
             // What was kept may have got another end since.
             // SAFETY: the block is committed; its contents stay.
-            unsafe { os::prefer_huge_pages(block, old) };
+            unsafe { os::prefer_huge_pages(block, end) };
         }
         // SAFETY: both ranges are ours, committed, and do not overlap.
-        let moved = unsafe { os::remap(block, place, old) };
+        let moved = unsafe { os::remap(block, place, end) };
         let given_up = if moved == Remapped::Moved { block } else { place };
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(given_up.as_ptr() as usize) };
+        self.forget_kept_huge(arena);
         self.uncount_huge(arena);
         if moved == Remapped::Lost {
             // Its slots stay taken for ever.
@@ -367,5 +397,23 @@ impl Arenas {
             self.will_fill_huge(place, len);
         }
         (moved == Remapped::Moved).then_some(place)
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Arenas {
+    /// Asserts what this file says of memory that is kept.
+    pub(super) fn check_kept_huge(&self) {
+        let (mut bytes, mut slots) = (0, 0);
+        let listed = self.dirt.huge.iter().take_while(|block| block.is_some());
+        assert_eq!(listed.count(), self.dirt.huge.iter().flatten().count(), "a gap in the list");
+        for block in self.dirt.huge.iter().flatten() {
+            let (len, end) = (block.huge_len.get(), block.huge_end.get());
+            let room = (block.huge_slots.get() - block.huge_before.get()) * ARENA;
+            assert!(len < end && end <= room, "{len} bytes in use, {end} touched, of {room}");
+            bytes += end - len;
+            slots += if len == 0 { block.huge_slots.get() } else { 0 };
+        }
+        assert_eq!((bytes, slots), (self.dirt.huge_bytes, self.huge.kept), "kept of huge blocks");
     }
 }
