@@ -289,14 +289,21 @@ impl Arenas {
         }
     }
 
-    /// Gives the end of a block in use back.
+    /// Gives the end of a block in use back, or keeps it: the next one of its kind may grow over it again.
     ///
     /// # Safety
     /// Nobody uses the block's bytes from `len` on; it has more.
     unsafe fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
         self.forget_kept_huge(arena);
-        self.huge.bytes -= arena.huge_len.replace(len) - len;
-        arena.purge_behind_huge();
+        let freed = arena.huge_len.replace(len) - len;
+        self.huge.bytes -= freed;
+        let end = arena.huge_end.get();
+        if end > KEPT_MAX || end <= with_waste(len) {
+            arena.purge_behind_huge();
+        } else {
+            self.keep_huge(arena);
+            self.note_free(freed);
+        }
     }
 
     /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
