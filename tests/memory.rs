@@ -289,13 +289,14 @@ fn what_grows_again_finds_its_pages() {
     alone("what_grows_again_finds_its_pages", || {
         // So much is in use that a few MiB are kept.
         let used = black_box(vec![1_u8; 200 << 20]);
-        let grow = |len: u64| {
+        let grow = |len: usize| {
             let mut vec: Vec<u64> = Vec::new();
-            (0..len).for_each(|n| vec.push(n));
+            (0..2_000_000).for_each(|n| vec.push(n));
+            vec.truncate(len);
             vec.shrink_to_fit();
             black_box(&vec);
         };
-        for len in [2_000_000, 1_200_000] {
+        for len in [2_000_000, 1_100_000] {
             (0..3).for_each(|_| grow(len));
             let before = faults();
             (0..10).for_each(|_| grow(len));
@@ -305,6 +306,30 @@ fn what_grows_again_finds_its_pages() {
             assert!(fetched < 20, "{fetched} faults for what had been there");
         }
         drop(used);
+    });
+}
+
+/// What shrinks and stays in use keeps nothing behind it, but for the last two.
+#[test]
+fn what_shrinks_and_stays_keeps_no_more() {
+    alone("what_shrinks_and_stays_keeps_no_more", || {
+        const MIB: usize = 1 << 20;
+        for (full, part) in [(64 * MIB, 8 * MIB), (60 * MIB, 34 * MIB)] {
+            let before = resident();
+            let results: Vec<Vec<u8>> = (0..20)
+                .map(|_| {
+                    let mut result = vec![black_box(1_u8); full];
+                    result.truncate(part);
+                    result.shrink_to_fit();
+                    result
+                })
+                .collect();
+            let (in_use, more) = ((results.len() * part / MIB) as f64, resident() - before);
+            println!("{more:.1} MiB for {in_use}");
+            assert!(more <= in_use * 1.125 + 2.0, "{more:.1} MiB for {in_use}");
+            drop(results);
+            heap::trim();
+        }
     });
 }
 

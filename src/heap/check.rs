@@ -476,7 +476,7 @@ mod invariants {
             let mut roomy = 0;
             self.for_each_pool(|pool| roomy += usize::from(pool.slot() == ROOMY_SLOT));
             assert_eq!(self.roomy, roomy, "pools of blocks with room");
-            self.check_kept_huge();
+            self.check_huge_lists();
             self.for_each_arena(|arena, in_list| {
                 let (free, dirty) = (arena.free_bits(), arena.dirty.get());
                 assert_eq!(dirty & !free, 0, "a granule in use is called dirty: {dirty:#x}");

@@ -1,8 +1,9 @@
 //! Free memory that was touched: how much stays for the next use, and what goes back first.
 //!
-//! Dirt is of three kinds: free granules, huge blocks kept for the next of their size and ends of such, and the free
+//! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
 //! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
-//! as the [`Allowance`] says. The freer that exceeds it gives huge blocks back, then whole huge pages, then
+//! as the [`Allowance`] says, beside the tails of huge blocks (`huge.rs`). The freer that exceeds it gives tails back,
+//! then huge blocks, then whole huge pages, then
 //! granules in small pages, and pieces of huge pages only when there is much too much; of all these those of
 //! the arenas that have been dirty for longest. A pool that becomes sparse when there are too many gives back
 //! its own free pages.
@@ -42,9 +43,12 @@ pub(super) struct Dirt {
     /// Arenas with dirty granules, by when they became so.
     first: Option<&'static Arena>,
     last: Option<&'static Arena>,
-    /// Huge blocks of which memory is kept, all of it or what is behind the bytes in use, the oldest first; how much.
+    /// Free huge blocks whose memory is kept, the oldest first, and their bytes.
     pub(super) huge: [Option<&'static Arena>; KEPT_HUGE],
     pub(super) huge_bytes: usize,
+    /// Huge blocks in use that have tails, the older first, and these tails' bytes.
+    pub(super) tails: [Option<&'static Arena>; 2],
+    pub(super) tail_bytes: usize,
     /// Sparse pools whose free pages were not given back.
     sparse: usize,
     /// Bytes given back inside pools.
@@ -60,6 +64,8 @@ impl Dirt {
             last: None,
             huge: [None; KEPT_HUGE],
             huge_bytes: 0,
+            tails: [None; 2],
+            tail_bytes: 0,
             sparse: 0,
             holes: 0,
         }
@@ -190,11 +196,20 @@ impl Arenas {
     pub(super) fn note_free(&mut self, bytes: usize) {
         let (dirty, used) = (self.dirt.bytes(), self.used_bytes());
         self.dirt.allowance.on_free(bytes, dirty, used);
-        let limit = self.dirt.allowance.limit(used);
+        let limit = self.limit_tails();
         if dirty > limit {
             let purged = self.purge(dirty - limit + BATCH.min(limit / 2));
             self.dirt.allowance.on_purge(purged);
         }
+    }
+
+    /// Gives the tails back if with them there is too much dirt. Returns how much there may be.
+    pub(super) fn limit_tails(&mut self) -> usize {
+        let limit = self.dirt.allowance.limit(self.used_bytes());
+        if self.dirt.tail_bytes > 0 && self.dirt.bytes() + self.dirt.tail_bytes > limit {
+            self.purge_tails();
+        }
+        limit
     }
 
     /// Gives back at least that many bytes, if there are; returns how many.
@@ -222,7 +237,7 @@ impl Arenas {
     /// Gives all dirty memory back and forgets what was learned. Returns the bytes.
     pub(crate) fn trim(&mut self) -> usize {
         self.dirt.allowance = Allowance::new();
-        self.purge(usize::MAX)
+        self.purge_tails() + self.purge(usize::MAX)
     }
 
     /// Whether a pool that has become sparse may keep its free pages; it counts as dirt from here on.

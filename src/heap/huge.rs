@@ -1,12 +1,18 @@
 //! Huge blocks: arenas of their own.
 //!
-//! A block begins at the start of an arena slot, whose record says how long it is. Its memory goes back to
-//! the system when it is freed, its slots to the reservation, or both are kept for the next of about its size, as dirt
-//! (`dirt.rs`). If that one is much shorter, the rest behind it is kept still: it may grow. Growing moves pages, not
-//! bytes, unless a kept block that is long enough lies ready: its pages are there already. What grows is filled
-//! from its start, so it lies in huge pages where there are such; of other blocks nobody knows. The last of these
-//! pages may be touched for nothing: what all of them lose so is a small part of what is in use, and one more block
-//! gets none when it would be more.
+//! A block begins at the start of an arena slot, whose record says how long it is. When it is freed, its memory goes
+//! back to the system and its slots to the reservation, or both are kept for the next of about its size, as dirt
+//! (`dirt.rs`). Growing moves pages, not bytes, unless a kept block that is long enough lies ready: its pages are
+//! there already. What grows is filled from its start, so it lies in huge pages where there are such; of other blocks
+//! nobody knows. The last of these pages may be touched for nothing: what all of them lose so is a small part of what
+//! is in use, and one more block gets none when it would be more.
+//!
+//! A *tail* is touched memory behind the bytes in use, where a longer kept block was taken or a block shrank: a buffer
+//! that doubles, is trimmed, freed and made again finds all of its pages. As nobody else can use it, the two newest
+//! blocks at most have one, no longer than what is in use of them, and the allowance does not learn from tails.
+//!
+//! *Invariants*: of a block `len` bytes are in use and `end` may be touched. It is free and kept (`len` is 0), or has
+//! a tail (`len < end`), or neither (`len == end`); the lists and their sums say so, too.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -18,7 +24,7 @@ use crate::base::bits::align_up;
 use crate::base::config::{ARENA, HUGE_PAGE, PAGE};
 use crate::os::{self, Remapped};
 
-/// Larger blocks are not kept when they are freed.
+/// Larger blocks are not kept when they are freed, and leave no tail when they shrink.
 const KEPT_MAX: usize = 64 << 20;
 
 /// Blocks in huge pages that there may be in any case.
@@ -34,7 +40,7 @@ const fn with_waste(len: usize) -> usize {
 
 impl Arena {
     /// Gives back what was touched of a huge block behind the bytes in use.
-    fn purge_behind_huge(&'static self) {
+    fn cut_huge(&'static self) {
         let (len, end) = (self.huge_len.get(), self.huge_end.replace(self.huge_len.get()));
         // SAFETY: the block goes on to `end`.
         let behind = unsafe { self.granule(0).start().add(len) };
@@ -112,10 +118,7 @@ impl Arenas {
     fn find_kept_huge(&self, len: usize) -> Option<&'static Arena> {
         let fits = |block: &Arena| {
             let end = block.huge_end.get();
-            block.huge_len.get() == 0
-                && block.huge_slots.get() * ARENA >= len
-                && end <= 2 * len
-                && len <= 2 * end
+            block.huge_slots.get() * ARENA >= len && end <= 2 * len && len <= 2 * end
         };
         let kept = self.dirt.huge.iter().flatten().filter(|block| fits(block));
         kept.copied().min_by_key(|block| block.huge_end.get())
@@ -126,11 +129,12 @@ impl Arenas {
         let arena = self.find_kept_huge(len)?;
         self.use_huge(arena, len)?;
         self.count_huge(arena);
+        self.keep_tail(arena);
         Some(arena.granule(0).start())
     }
 
-    /// `len` bytes of a block come to be in use, where it lies and has slots for them; there were less, or none. What
-    /// was touched behind them stays kept, or is in use with them if it is little.
+    /// `len` bytes of a block come to be in use, where it lies and has slots for them; there were fewer, or none. A small
+    /// rest is in use with them, a larger one is to be its tail.
     fn use_huge(&mut self, arena: &'static Arena, len: usize) -> Option<()> {
         let end = arena.huge_end.get();
         if len > end {
@@ -142,46 +146,63 @@ impl Arenas {
             }
         }
         self.forget_kept_huge(arena);
-        let touched = end.max(len);
-        arena.huge_end.set(touched);
-        arena.huge_len.set(if touched > with_waste(len) { len } else { touched });
-        self.keep_huge(arena);
-        if len <= KEPT_MAX {
-            self.note_use(len.saturating_sub(end));
-        }
+        self.forget_tail(arena);
+        let end_now = end.max(len);
+        arena.huge_end.set(end_now);
+        arena.huge_len.set(if end_now > with_waste(len) { len } else { end_now });
+        self.note_use(if len <= KEPT_MAX { len.saturating_sub(end) } else { 0 });
         Some(())
     }
 
-    /// Puts a block of which memory is kept on the list, all of it or what is behind the bytes in use, as the newest.
-    fn keep_huge(&mut self, arena: &'static Arena) {
-        let bytes = arena.huge_end.get() - arena.huge_len.get();
-        if bytes == 0 {
-            return;
-        }
-        if let [Some(oldest), .., Some(_)] = self.dirt.huge {
-            self.purge_kept_huge(oldest);
-        }
-        if let Some(free) = self.dirt.huge.iter_mut().find(|block| block.is_none()) {
-            *free = Some(arena);
-        }
-        self.dirt.huge_bytes += bytes;
-        if arena.huge_len.get() == 0 {
-            self.huge.kept += arena.huge_slots.get();
-        }
-    }
-
-    /// Takes a block off the list, if it is on it.
+    /// Takes a kept block off the list, if it is on it.
     fn forget_kept_huge(&mut self, arena: &'static Arena) {
         let kept = &mut self.dirt.huge;
         let place = kept.iter().position(|block| block.is_some_and(|b| core::ptr::eq(b, arena)));
         if let Some(place) = place {
             kept.copy_within(place + 1.., place);
             kept[kept.len() - 1] = None;
-            self.dirt.huge_bytes -= arena.huge_end.get() - arena.huge_len.get();
-            if arena.huge_len.get() == 0 {
-                self.huge.kept -= arena.huge_slots.get();
-            }
+            self.dirt.huge_bytes -= arena.huge_end.get();
+            self.huge.kept -= arena.huge_slots.get();
         }
+    }
+
+    /// Lists the tail of a block, if it has one, and gives tails back if there is too much dirt with them.
+    fn keep_tail(&mut self, arena: &'static Arena) {
+        let bytes = arena.huge_end.get() - arena.huge_len.get();
+        if bytes == 0 {
+            return;
+        }
+        if let [Some(older), Some(_)] = self.dirt.tails {
+            self.purge_tail(older);
+        }
+        let place = usize::from(self.dirt.tails[0].is_some());
+        self.dirt.tails[place] = Some(arena);
+        self.dirt.tail_bytes += bytes;
+        self.limit_tails();
+    }
+
+    /// Takes the tail of a block off the list, if it is on it.
+    fn forget_tail(&mut self, arena: &'static Arena) {
+        let listed = self.dirt.tails.into_iter().flatten();
+        let mut others = listed.clone().filter(|block| !core::ptr::eq(*block, arena));
+        let left = [others.next(), others.next()];
+        if left.iter().flatten().count() < listed.count() {
+            self.dirt.tails = left;
+            self.dirt.tail_bytes -= arena.huge_end.get() - arena.huge_len.get();
+        }
+    }
+
+    /// Gives the tail of a block back.
+    fn purge_tail(&mut self, arena: &'static Arena) {
+        self.forget_tail(arena);
+        arena.cut_huge();
+    }
+
+    /// Gives all tails back. Returns the bytes.
+    pub(super) fn purge_tails(&mut self) -> usize {
+        let bytes = self.dirt.tail_bytes;
+        self.dirt.tails.into_iter().flatten().for_each(|block| self.purge_tail(block));
+        bytes
     }
 
     /// Takes a huge block as a pool of one block.
@@ -205,34 +226,37 @@ impl Arenas {
     pub(crate) unsafe fn give_huge(&mut self, block: NonNull<u8>) {
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(block.as_ptr() as usize) };
-        let len = arena.huge_len.get();
-        self.forget_kept_huge(arena);
+        let (slots, end) = (arena.huge_slots.get(), arena.huge_end.get());
+        self.forget_tail(arena);
         self.uncount_huge(arena);
-        self.huge.slots -= arena.huge_slots.get();
-        if len > KEPT_MAX || arena.huge_before.get() > 0 {
+        self.huge.slots -= slots;
+        if end > KEPT_MAX || arena.huge_before.get() > 0 {
             return self.drop_huge(arena);
         }
+        if let [Some(oldest), .., Some(_)] = self.dirt.huge {
+            self.purge_kept_huge(oldest);
+        }
+        if let Some(free) = self.dirt.huge.iter_mut().find(|block| block.is_none()) {
+            *free = Some(arena);
+        }
         arena.huge_len.set(0);
-        self.keep_huge(arena);
-        self.note_free(len);
+        self.dirt.huge_bytes += end;
+        self.huge.kept += slots;
+        self.note_free(end);
     }
 
-    /// Gives back what is kept of a block. Returns the bytes.
+    /// Gives the memory of a kept block back. Returns the bytes.
     pub(super) fn purge_kept_huge(&mut self, arena: &'static Arena) -> usize {
-        let bytes = arena.huge_end.get() - arena.huge_len.get();
+        let bytes = arena.huge_end.get();
         self.forget_kept_huge(arena);
-        if arena.huge_len.get() == 0 {
-            self.drop_huge(arena);
-        } else {
-            arena.purge_behind_huge();
-        }
+        self.drop_huge(arena);
         bytes
     }
 
     /// Gives the memory and the slots of a block back that is neither in use nor kept.
     fn drop_huge(&mut self, arena: &'static Arena) {
         arena.huge_len.set(0);
-        arena.purge_behind_huge();
+        arena.cut_huge();
         let (slots, before) = (arena.huge_slots.take(), arena.huge_before.take());
         self.made -= slots;
         let block = arena.granule(0).start();
@@ -289,21 +313,18 @@ impl Arenas {
         }
     }
 
-    /// Gives the end of a block in use back, or keeps it: the next one of its kind may grow over it again.
+    /// Leaves the end of a block in use as its tail, or gives it back where it is very short or long.
     ///
     /// # Safety
     /// Nobody uses the block's bytes from `len` on; it has more.
     unsafe fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
-        self.forget_kept_huge(arena);
-        let freed = arena.huge_len.replace(len) - len;
-        self.huge.bytes -= freed;
+        self.forget_tail(arena);
+        self.huge.bytes -= arena.huge_len.replace(len) - len;
         let end = arena.huge_end.get();
-        if end > KEPT_MAX || end <= with_waste(len) {
-            arena.purge_behind_huge();
-        } else {
-            self.keep_huge(arena);
-            self.note_free(freed);
+        if end <= with_waste(len) || end > KEPT_MAX.min(2 * len) {
+            arena.cut_huge();
         }
+        self.keep_tail(arena);
     }
 
     /// Changes the length of a huge block where it lies, or moves its pages; `None` when neither can
@@ -345,6 +366,7 @@ impl Arenas {
         }
         self.use_huge(arena, len)?;
         self.huge.bytes += arena.huge_len.get() - old;
+        self.keep_tail(arena);
         if len > end {
             self.will_fill_huge(block, len);
         }
@@ -382,12 +404,13 @@ impl Arenas {
             // SAFETY: the block is committed; its contents stay.
             unsafe { os::prefer_huge_pages(block, end) };
         }
-        // SAFETY: both ranges are ours, committed, and do not overlap.
+        // SAFETY: both ranges are ours, committed, and do not overlap; `end` is less than `len`, for which the block
+        // has too few slots.
         let moved = unsafe { os::remap(block, place, end) };
         let given_up = if moved == Remapped::Moved { block } else { place };
         // SAFETY: a huge block begins with an arena whose metadata are committed.
         let arena = unsafe { Arena::of(given_up.as_ptr() as usize) };
-        self.forget_kept_huge(arena);
+        self.forget_tail(arena);
         self.uncount_huge(arena);
         if moved == Remapped::Lost {
             // Its slots stay taken for ever.
@@ -409,18 +432,28 @@ impl Arenas {
 
 #[cfg(any(test, fuzzing))]
 impl Arenas {
-    /// Asserts what this file says of memory that is kept.
-    pub(super) fn check_kept_huge(&self) {
-        let (mut bytes, mut slots) = (0, 0);
-        let listed = self.dirt.huge.iter().take_while(|block| block.is_some());
-        assert_eq!(listed.count(), self.dirt.huge.iter().flatten().count(), "a gap in the list");
-        for block in self.dirt.huge.iter().flatten() {
+    /// Asserts what this file says of kept blocks and tails.
+    pub(super) fn check_huge_lists(&self) {
+        let parts = |block: &Arena| {
             let (len, end) = (block.huge_len.get(), block.huge_end.get());
             let room = (block.huge_slots.get() - block.huge_before.get()) * ARENA;
-            assert!(len < end && end <= room, "{len} bytes in use, {end} touched, of {room}");
-            bytes += end - len;
-            slots += if len == 0 { block.huge_slots.get() } else { 0 };
+            assert!(end <= room.min(KEPT_MAX), "{end} bytes of {room} touched");
+            (len, end)
+        };
+        let (mut bytes, mut slots) = (0, 0);
+        for block in self.dirt.huge.iter().flatten() {
+            let (len, end) = parts(block);
+            assert_eq!(len, 0, "a kept block is in use");
+            bytes += end;
+            slots += block.huge_slots.get();
         }
-        assert_eq!((bytes, slots), (self.dirt.huge_bytes, self.huge.kept), "kept of huge blocks");
+        assert_eq!((bytes, slots), (self.dirt.huge_bytes, self.huge.kept), "kept huge blocks");
+        let mut bytes = 0;
+        for block in self.dirt.tails.iter().flatten() {
+            let (len, end) = parts(block);
+            assert!(with_waste(len) < end && end <= 2 * len, "a tail from {len} to {end}");
+            bytes += end - len;
+        }
+        assert_eq!(bytes, self.dirt.tail_bytes, "tails");
     }
 }

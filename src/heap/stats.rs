@@ -67,7 +67,7 @@ pub struct Stats {
     pub headers: usize,
     /// Bytes at the ends of pools that are too few for a block.
     pub quantization: usize,
-    /// Bytes of address space around huge blocks.
+    /// Bytes of address space around huge blocks; what was touched behind them and is kept is part of it.
     pub alignment: usize,
 }
 
