@@ -1,12 +1,11 @@
 //! Free memory that was touched: how much stays for the next use, and what goes back first.
 //!
 //! Dirt is of three kinds: free granules, huge blocks kept for the next of their size, and the free
-//! pages inside pools of which nearly all blocks came home (*sparse* ones). Together they may be as much
-//! as the [`Allowance`] says, beside the tails of huge blocks (`huge.rs`). The freer that exceeds it gives tails back,
-//! then huge blocks, then whole huge pages, then
-//! granules in small pages, and pieces of huge pages only when there is much too much; of all these those of
-//! the arenas that have been dirty for longest. A pool that becomes sparse when there are too many gives back
-//! its own free pages.
+//! pages inside pools of which nearly all blocks came home (*sparse* ones). Together, and with the tails of huge
+//! blocks (`huge.rs`), they may be as much as the [`Allowance`] says. The freer that exceeds it gives tails back, then
+//! huge blocks, then whole huge pages, then granules in small pages, and pieces of huge pages only when there is much
+//! too much; of all these those of the arenas that have been dirty for longest. A pool that becomes sparse when there
+//! are too many gives back its own free pages.
 
 use super::allowance::Allowance;
 use super::arena::{Arena, Arenas};

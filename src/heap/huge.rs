@@ -9,7 +9,8 @@
 //!
 //! A *tail* is touched memory behind the bytes in use, where a longer kept block was taken or a block shrank: a buffer
 //! that doubles, is trimmed, freed and made again finds all of its pages. As nobody else can use it, the two newest
-//! blocks at most have one, no longer than what is in use of them, and the allowance does not learn from tails.
+//! blocks at most have one, no longer than what is in use of them; all goes back when there is too much dirt with
+//! them, and the allowance does not learn from that.
 //!
 //! *Invariants*: of a block `len` bytes are in use and `end` may be touched. It is free and kept (`len` is 0), or has
 //! a tail (`len < end`), or neither (`len == end`); the lists and their sums say so, too.
@@ -133,8 +134,8 @@ impl Arenas {
         Some(arena.granule(0).start())
     }
 
-    /// `len` bytes of a block come to be in use, where it lies and has slots for them; there were fewer, or none. A small
-    /// rest is in use with them, a larger one is to be its tail.
+    /// `len` bytes of a block come to be in use, where it lies and has slots for them; there were fewer, or none. A
+    /// small rest is in use with them, a larger one is to be its tail.
     fn use_huge(&mut self, arena: &'static Arena, len: usize) -> Option<()> {
         let end = arena.huge_end.get();
         if len > end {
@@ -169,15 +170,14 @@ impl Arenas {
     /// Lists the tail of a block, if it has one, and gives tails back if there is too much dirt with them.
     fn keep_tail(&mut self, arena: &'static Arena) {
         let bytes = arena.huge_end.get() - arena.huge_len.get();
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            if let [Some(older), Some(_)] = self.dirt.tails {
+                self.purge_tail(older);
+            }
+            let place = usize::from(self.dirt.tails[0].is_some());
+            self.dirt.tails[place] = Some(arena);
+            self.dirt.tail_bytes += bytes;
         }
-        if let [Some(older), Some(_)] = self.dirt.tails {
-            self.purge_tail(older);
-        }
-        let place = usize::from(self.dirt.tails[0].is_some());
-        self.dirt.tails[place] = Some(arena);
-        self.dirt.tail_bytes += bytes;
         self.limit_tails();
     }
 
@@ -231,7 +231,9 @@ impl Arenas {
         self.uncount_huge(arena);
         self.huge.slots -= slots;
         if end > KEPT_MAX || arena.huge_before.get() > 0 {
-            return self.drop_huge(arena);
+            self.drop_huge(arena);
+            self.limit_tails();
+            return;
         }
         if let [Some(oldest), .., Some(_)] = self.dirt.huge {
             self.purge_kept_huge(oldest);
@@ -314,10 +316,7 @@ impl Arenas {
     }
 
     /// Leaves the end of a block in use as its tail, or gives it back where it is very short or long.
-    ///
-    /// # Safety
-    /// Nobody uses the block's bytes from `len` on; it has more.
-    unsafe fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
+    fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
         self.forget_tail(arena);
         self.huge.bytes -= arena.huge_len.replace(len) - len;
         let end = arena.huge_end.get();
@@ -347,12 +346,11 @@ impl Arenas {
         if len <= old {
             // One that grows has the rest of its last huge page still.
             if len < old && new < layout.size() {
-                // SAFETY: the caller wants the tail no longer.
-                unsafe { self.shrink_huge(arena, len) };
+                self.shrink_huge(arena, len);
             }
             return Some(block);
         }
-        if align <= ARENA && len > end && len >= old + old / 2 {
+        if align <= ARENA && len >= end + old / 2 {
             // A copy into memory that was touched before costs a quarter of touching other memory. Not
             // for a block that grows by little: it would be copied again and again.
             let warm = self.find_kept_huge(len);
@@ -415,6 +413,7 @@ impl Arenas {
         if moved == Remapped::Lost {
             // Its slots stay taken for ever.
             arena.huge_len.set(0);
+            arena.huge_end.set(0);
             return None;
         }
         self.huge.slots -= arena.huge_slots.get();
