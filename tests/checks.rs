@@ -198,6 +198,35 @@ mistakes! {
         }
     }
 
+    /// Whoever catches the signal may allocate, also what takes the lock that the mistake was found under.
+    mistakes_that_a_handler_reports: [Usual, Full], ["with 300000 bytes", "no block begins there"],
+    {
+        extern "C" fn report(_: libc::c_int) {
+            drop(black_box(vec![1_u8; 300_000]));
+            drop(black_box(vec![1_u8; 20_000_000]));
+        }
+        let run = layout(300_000, 8);
+        // SAFETY: the handler has this type, an alarm ends what hangs; the rest is wrong on purpose.
+        unsafe {
+            libc::alarm(20);
+            libc::signal(libc::SIGABRT, report as extern "C" fn(libc::c_int) as usize);
+            dealloc(alloc(run).wrapping_add(64 << 20), run);
+        }
+    }
+
+    mistakes_of_huge_blocks_that_a_handler_reports: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    {
+        extern "C" fn report(_: libc::c_int) {
+            drop(black_box(vec![1_u8; 20_000_000]));
+        }
+        // SAFETY: the handler has this type, an alarm ends what hangs; the rest is wrong on purpose.
+        unsafe {
+            libc::alarm(20);
+            libc::signal(libc::SIGABRT, report as extern "C" fn(libc::c_int) as usize);
+            dealloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8));
+        }
+    }
+
     x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],
     {
         let run = layout(300_000, 8);

@@ -29,7 +29,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::arena::{self, Arena};
+use super::arena::{self, Arena, Arenas};
 use super::large;
 use super::pool::{Kind, PoolRef};
 use super::reservation::{groups_of, has_record, is_ours};
@@ -38,6 +38,7 @@ use super::size_class::{SMALL_MAX, SizeClass};
 use super::thread::{self, ThreadHeap};
 use crate::base::cold::abort;
 use crate::base::config::{ADDRESSES, ARENA, GRANULE, GROUP, GROUPS, PAGE};
+use crate::sync::RawMutexGuard;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How much of a caller's mistakes the heap looks for: see [`set_checks`].
@@ -266,45 +267,66 @@ fn class_of(layout: Layout) -> Option<usize> {
     SizeClass::of_layout(layout.size(), layout.align()).map(SizeClass::index)
 }
 
-/// The record of what `place` is in, or the end of the process if there is none.
-fn pool_of(place: NonNull<u8>, layout: Layout) -> PoolRef {
+/// The record of what `place` is in, if there is one.
+fn pool_of(place: NonNull<u8>) -> Option<PoolRef> {
     let addr = place.as_ptr() as usize;
-    if !has_record(addr) {
-        wrong_block(place, layout);
-    }
     // SAFETY: its record can be read.
-    unsafe { PoolRef::of_any(addr) }
+    has_record(addr).then(|| unsafe { PoolRef::of_any(addr) })
 }
 
-/// The run of granules at `place`, or the end of the process if none for as many bytes begins there.
-pub(super) fn run(place: NonNull<u8>, layout: Layout) -> PoolRef {
-    let pool = pool_of(place, layout);
+/// The run of granules at `place`, if one for as many bytes begins there.
+fn find_run(place: NonNull<u8>, layout: Layout) -> Option<PoolRef> {
+    let pool = pool_of(place)?;
     let is_run = pool.kind() == Kind::Run
         && pool.start() == place
         && pool.block_size() == layout.size().next_multiple_of(GRANULE);
-    if !is_run {
-        wrong_block(place, layout);
-    }
-    pool
+    is_run.then_some(pool)
 }
 
-impl arena::Arenas {
-    /// Aborts unless `place` is the start of a huge block of about that many bytes.
-    pub(super) fn check_huge(&self, place: NonNull<u8>, layout: Layout) {
+/// Aborts unless a run for as many bytes begins at `place`.
+pub(super) fn run(place: NonNull<u8>, layout: Layout) {
+    if find_run(place, layout).is_none() {
+        wrong_block(place, layout);
+    }
+}
+
+/// As [`run`], and the arena lock, under which it was looked at. (No lock is held where the process ends: whoever
+/// catches the signal may allocate.)
+pub(super) fn lock_run(
+    place: NonNull<u8>,
+    layout: Layout,
+) -> (RawMutexGuard<'static, Arenas>, PoolRef) {
+    let arenas = arena::lock();
+    let Some(pool) = find_run(place, layout) else {
+        drop(arenas);
+        wrong_block(place, layout);
+    };
+    (arenas, pool)
+}
+
+/// The arena lock, under which a huge block of about as many bytes was found at `place`. Aborts if there is none.
+pub(super) fn lock_huge(place: NonNull<u8>, layout: Layout) -> RawMutexGuard<'static, Arenas> {
+    let arenas = arena::lock();
+    let (found, size) = (arenas.huge_len_at(place), layout.size());
+    if found >= size && found <= size.next_multiple_of(PAGE) + size / 8 {
+        return arenas;
+    }
+    drop(arenas);
+    if found == 0 {
+        wrong_block(place, layout);
+    }
+    mistake(place, layout, format_args!("it is a huge block of {found} bytes"));
+}
+
+impl Arenas {
+    /// The bytes in use of the huge block that begins at `place`; 0 if none does.
+    fn huge_len_at(&self, place: NonNull<u8>) -> usize {
         let addr = place.as_ptr() as usize;
-        let size = layout.size();
-        let found = if has_record(addr) && addr.is_multiple_of(ARENA) {
-            // SAFETY: its record can be read, also where there is no arena (yet).
-            unsafe { Arena::of(addr) }.huge_len.get()
-        } else {
-            0
-        };
-        if found == 0 {
-            wrong_block(place, layout);
+        if !has_record(addr) || !addr.is_multiple_of(ARENA) {
+            return 0;
         }
-        if found < size || found > size.next_multiple_of(PAGE) + size / 8 {
-            mistake(place, layout, format_args!("it is a huge block of {found} bytes"));
-        }
+        // SAFETY: its record can be read, also where there is no arena (yet).
+        unsafe { Arena::of(addr) }.huge_len.get()
     }
 }
 
@@ -314,13 +336,13 @@ impl arena::Arenas {
 pub(super) fn live(place: NonNull<u8>, layout: Layout) {
     if class_of(layout).is_none() {
         if large::is_huge(layout.size(), layout.align()) {
-            arena::lock().check_huge(place, layout);
+            drop(lock_huge(place, layout));
         } else {
             run(place, layout);
         }
         return;
     }
-    let pool = pool_of(place, layout);
+    let Some(pool) = pool_of(place) else { wrong_block(place, layout) };
     raw_block(pool, place, layout);
     if is_freed(place) {
         freed_twice(pool, place);

@@ -53,13 +53,11 @@ pub(crate) fn will_fill(place: NonNull<u8>, size: usize, align: usize) {
 /// # Safety
 /// `place` came from [`alloc`] with this size and alignment (or [`resize`]), and is the caller's.
 pub(crate) unsafe fn dealloc(place: NonNull<u8>, layout: Layout) {
-    let mut arenas = arena::lock();
     if is_huge(layout.size(), layout.align()) {
-        arenas.check_huge(place, layout);
         // SAFETY: the caller's huge block.
-        return unsafe { arenas.give_huge(place) };
+        return unsafe { check::lock_huge(place, layout).give_huge(place) };
     }
-    let pool = check::run(place, layout);
+    let (mut arenas, pool) = check::lock_run(place, layout);
     // SAFETY: who owns the run's only block holds it.
     let held = unsafe { pool.assume_held() };
     arenas.give_pool(held);
@@ -74,12 +72,10 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
     let (old, align) = (layout.size(), layout.align());
     match (is_huge(old, align), is_huge(new, align)) {
         (true, true) => {
-            let place = {
-                let mut arenas = arena::lock();
-                arenas.check_huge(place, layout);
-                // SAFETY: the caller's huge block.
-                unsafe { arenas.resize_huge(place, layout, new) }?
-            };
+            // SAFETY: the caller's huge block.
+            let resized =
+                unsafe { check::lock_huge(place, layout).resize_huge(place, layout, new) };
+            let place = resized?;
             poison::on_new_pool(place, new);
             Some(place)
         }
@@ -88,8 +84,7 @@ pub(crate) unsafe fn resize(place: NonNull<u8>, layout: Layout, new: usize) -> O
             if old.div_ceil(GRANULE) == span {
                 check::run(place, layout);
             } else {
-                let mut arenas = arena::lock();
-                let pool = check::run(place, layout);
+                let (mut arenas, pool) = check::lock_run(place, layout);
                 // SAFETY: who owns the run's only block holds it.
                 let held = unsafe { pool.assume_held() };
                 if !arenas.resize_run(held, span) {
