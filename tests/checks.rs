@@ -86,6 +86,21 @@ fn must_abort(test: &str, checks: Checks, mistake: unsafe fn(), said: &[&str]) {
     }
 }
 
+/// From here on a mistake is reported by a handler that allocates what the arena lock is for: it must not be held.
+/// If the handler waits for ever, the alarm ends the process. (Mistakes are made without [`Watched`] then: it would
+/// take the handler's allocations for the allocator's own.)
+fn report_mistakes() {
+    extern "C" fn report(_: libc::c_int) {
+        drop(black_box(vec![1_u8; 300_000]));
+        drop(black_box(vec![1_u8; 20_000_000]));
+    }
+    // SAFETY: the handler has the type of one.
+    unsafe {
+        libc::signal(libc::SIGABRT, report as extern "C" fn(libc::c_int) as usize);
+        libc::alarm(20);
+    }
+}
+
 /// A test for each mistake: its name, the checks that notice it, its code, what is said.
 macro_rules! mistakes {
     ($($(#[$doc:meta])* $name:ident: [$($checks:ident),+], $said:expr, $code:block)+) => {$(
@@ -198,34 +213,45 @@ mistakes! {
         }
     }
 
-    /// Whoever catches the signal may allocate, also what takes the lock that the mistake was found under.
-    mistakes_that_a_handler_reports: [Usual, Full], ["with 300000 bytes", "no block begins there"],
+    mistakes_with_runs_that_a_handler_reports: [Usual, Full], ["with 300000 bytes", "no block begins there"],
     {
-        extern "C" fn report(_: libc::c_int) {
-            drop(black_box(vec![1_u8; 300_000]));
-            drop(black_box(vec![1_u8; 20_000_000]));
-        }
         let run = layout(300_000, 8);
-        // SAFETY: the handler has this type, an alarm ends what hangs; the rest is wrong on purpose.
+        report_mistakes();
+        // SAFETY: wrong on purpose.
+        unsafe { PoolAlloc.dealloc(black_box(alloc(run).wrapping_add(64 << 20)), run) };
+    }
+
+    mistakes_with_huge_blocks_that_a_handler_reports: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    {
+        report_mistakes();
+        // SAFETY: wrong on purpose.
+        unsafe { PoolAlloc.dealloc(black_box(alloc(layout(5_000_000, 8))), layout(9_000_000, 8)) };
+    }
+
+    mistakes_of_growth_that_a_handler_reports: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    {
+        report_mistakes();
+        // SAFETY: wrong on purpose.
         unsafe {
-            libc::alarm(20);
-            libc::signal(libc::SIGABRT, report as extern "C" fn(libc::c_int) as usize);
-            dealloc(alloc(run).wrapping_add(64 << 20), run);
+            let place = alloc(layout(5_000_000, 8));
+            _ = black_box(PoolAlloc.realloc(place, layout(9_000_000, 8), 9_500_000));
         }
     }
 
-    mistakes_of_huge_blocks_that_a_handler_reports: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
+    mistakes_of_copies_that_a_handler_reports: [Usual, Full], ["with 9000000 bytes", "a huge block of 5001216 bytes"],
     {
-        extern "C" fn report(_: libc::c_int) {
-            drop(black_box(vec![1_u8; 20_000_000]));
-        }
-        // SAFETY: the handler has this type, an alarm ends what hangs; the rest is wrong on purpose.
+        report_mistakes();
+        // SAFETY: wrong on purpose.
         unsafe {
-            libc::alarm(20);
-            libc::signal(libc::SIGABRT, report as extern "C" fn(libc::c_int) as usize);
-            dealloc(alloc(layout(5_000_000, 8)), layout(9_000_000, 8));
+            let place = alloc(layout(5_000_000, 8));
+            _ = black_box(PoolAlloc.realloc(place, layout(9_000_000, 8), 100));
         }
     }
+
+    /// Such a layout is nobody's.
+    dealloc_of_a_run_as_nothing: [Usual, Full], ["with 0 bytes aligned to 1048576", "a block of 131072 bytes"],
+    // SAFETY: wrong on purpose.
+    { unsafe { dealloc(alloc(layout(100_000, 8)), layout(0, 1 << 20)) } }
 
     x14_dealloc_of_a_run_that_never_was: [Usual, Full], ["with 300000 bytes", "no block begins there"],
     {

@@ -308,7 +308,7 @@ pub(super) fn lock_run(
 pub(super) fn lock_huge(place: NonNull<u8>, layout: Layout) -> RawMutexGuard<'static, Arenas> {
     let arenas = arena::lock();
     let (found, size) = (arenas.huge_len_at(place), layout.size());
-    if found >= size && found <= size.next_multiple_of(PAGE) + size / 8 {
+    if found > 0 && found >= size && found <= size.next_multiple_of(PAGE) + size / 8 {
         return arenas;
     }
     drop(arenas);

@@ -315,7 +315,8 @@ impl Arenas {
         }
     }
 
-    /// Leaves the end of a block in use as its tail, or gives it back where it is very short or long.
+    /// Leaves the end of a block in use, which its owner gives up, as its tail, or gives it back where it is very short
+    /// or long.
     fn shrink_huge(&mut self, arena: &'static Arena, len: usize) {
         self.forget_tail(arena);
         self.huge.bytes -= arena.huge_len.replace(len) - len;
