@@ -2,7 +2,7 @@
 //!
 //! Tried, one at a time in `src/intern/lifetime.rs` and `table.rs`; each makes the model here fail:
 //! - orderings made Relaxed: the subtraction, the load after the last;
-//! - rules: the closer that does not count; an entry that is unlinked but not freed not counted, or
+//! - rules: the closer that does not count; a count that is not given back at once; an entry that is unlinked but not freed not counted, or
 //!   counted and not asked for; a shard that is empty leaves though it is open.
 #![cfg(loom)]
 
@@ -20,12 +20,18 @@ const SHARDS: usize = 2;
 #[repr(align(64))]
 struct Slots([AtomicU64; 1 << MIN_LOG2]);
 
+/// An entry whose memory goes: the model ends its count as nobody but the last to leave may.
+struct Node(core::cell::UnsafeCell<Header>);
+
+// SAFETY: shared until the end, which loom watches.
+unsafe impl Sync for Node {}
+
 /// What is unmapped at the end: loom reports who uses it without an order to that.
 struct Memory {
     views: [View; SHARDS],
     shards: [Shard<()>; SHARDS],
     slots: Vec<Slots>,
-    headers: [Header; SHARDS],
+    headers: [Node; SHARDS],
     lifetime: Lifetime,
     mapped: UnsafeCell<bool>,
 }
@@ -42,15 +48,15 @@ impl Memory {
             views: core::array::from_fn(view),
             shards: core::array::from_fn(|_| Shard::new(())),
             slots,
-            headers: core::array::from_fn(|_| Header::dead()),
+            headers: core::array::from_fn(|_| Node(Header::dead().into())),
             lifetime: Lifetime::new(SHARDS),
             mapped: UnsafeCell::new(true),
         };
         let memory = Arc::new(memory);
         for hash in 0..SHARDS as u64 {
-            let entry = Entry(&raw const memory.headers[hash as usize] as u64);
+            let entry = memory.entry(hash as usize);
             // SAFETY: dead, and this thread's.
-            unsafe { memory.headers[hash as usize].set_hash(hash) };
+            unsafe { memory.header(entry).set_hash(hash) };
             let made = table::look_up_or_insert(
                 &*memory,
                 hash,
@@ -64,6 +70,11 @@ impl Memory {
         memory
     }
 
+    /// The entry of a shard.
+    fn entry(&self, number: usize) -> Entry {
+        Entry(self.headers[number].0.get() as u64)
+    }
+
     fn assert_mapped(&self) {
         // SAFETY: loom reports a write without an order.
         assert!(self.mapped.with(|mapped| unsafe { *mapped }), "used after its end");
@@ -74,14 +85,21 @@ impl Memory {
         if self.lifetime.leave() {
             // SAFETY: loom reports whoever may still read.
             self.mapped.with_mut(|mapped| unsafe { *mapped = false });
+            for node in &self.headers {
+                // SAFETY: as above.
+                unsafe { &mut *node.0.get() }.count.end();
+            }
         }
     }
 
-    /// The last handle of a shard's entry goes: at once, or as a value whose `Drop` comes between.
+    /// A handle of a shard's entry goes; of the last the entry goes too: at once, or as a value whose `Drop`
+    /// comes between.
     fn release(&self, number: usize, at_once: bool) {
         self.assert_mapped();
-        let entry = Entry(&raw const self.headers[number] as u64);
-        assert!(self.header(entry).count.decrement());
+        let entry = self.entry(number);
+        if !self.header(entry).count.decrement_at_once() {
+            return;
+        }
         let gone = if at_once {
             table::bury(self, entry, |()| self.assert_mapped())
         } else {
@@ -122,8 +140,9 @@ impl Space for Memory {
     }
 
     fn header(&self, entry: Entry) -> &Header {
-        let header = self.headers.iter().find(|header| &raw const **header as u64 == entry.0);
-        header.expect("an entry of ours")
+        let node = self.headers.iter().find(|node| node.0.get() as u64 == entry.0);
+        // SAFETY: shared until the end.
+        unsafe { &*node.expect("an entry of ours").0.get() }
     }
 
     fn is_immortal(&self, _entry: Entry) -> bool {
@@ -163,4 +182,25 @@ fn the_last_to_leave_unmaps() {
             assert!(!memory.mapped.with(|mapped| unsafe { *mapped }), "nobody unmapped");
         });
     }
+}
+
+/// A reader comes while the last handle goes, then nobody can read any more: what the reader took may be the
+/// last count, and then nobody may look at the entry again.
+#[test]
+fn a_reader_before_the_end() {
+    explore("a reader before the end", Some(3), move || {
+        let memory = Memory::new();
+        memory.release(1, true);
+        let dropper = {
+            let memory = memory.clone();
+            thread::spawn(move || memory.release(0, true))
+        };
+        if memory.header(memory.entry(0)).count.try_increment() {
+            memory.release(0, true);
+        }
+        memory.close();
+        dropper.join().unwrap();
+        // SAFETY: all threads are gone.
+        assert!(!memory.mapped.with(|mapped| unsafe { *mapped }), "nobody unmapped");
+    });
 }

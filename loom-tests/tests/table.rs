@@ -327,6 +327,24 @@ fn reader_behind_another() {
     }
 }
 
+/// A watched entry is in a reader's way, which takes a count of it in vain.
+#[test]
+fn reader_behind_a_watched_one() {
+    explore("reader behind a watched one", None, || {
+        let model = Arc::new(Model::new(same, false));
+        let first = model.intern(0);
+        model.header(first).count.watch();
+        let reader = {
+            let model = model.clone();
+            thread::spawn(move || model.use_once(1, Model::intern))
+        };
+        model.use_once(0, Model::intern);
+        model.release(first);
+        reader.join().unwrap();
+        model.finish();
+    });
+}
+
 /// While both threads hold the key, they hold one entry.
 fn one_entry(intern: fn(&Model, u64) -> Entry, hash: fn(u64) -> u64) {
     let model = Arc::new(Model::new(hash, false));
@@ -496,7 +514,8 @@ fn two_interners_of_common_blocks() {
     explore("two interners of common blocks", None, || side_by_side(true));
 }
 
-/// Two threads let the same block live and die, each for keys of its own, while a third looks for one.
+/// Two threads let the same block live and die, each for keys of its own, while a third looks for one. (The only
+/// model in which a claim comes so late that it is of another key. It takes two preemptions.)
 #[test]
 fn a_block_is_used_again() {
     explore("a block is used again", Some(2), || {

@@ -8,10 +8,11 @@
 //! again, and when all are free its memory can go back: it is fresh again.
 //!
 //! # Invariants
-//! - A block keeps its place and size for ever, and so does its count word, which is zero unless the
-//!   block is a live entry. A reader with an old slot never sees anything else as a count.
+//! - A block keeps its place and size for ever, and so does its count word, which is dead unless the
+//!   block is an entry that lives or waits for its claim. A reader with an old slot never sees anything else as a count.
 //! - A free block is linked through its hash word. A page without live entries reads the same
-//!   before and after a purge to such a reader.
+//!   before and after a purge to such a reader. (It adds to the word, and a claim that comes late tries to
+//!   change it, so a page can come back that was just purged: as zeroes, which mean dead as the words did.)
 //! - All of a shard's blocks are touched under its lock. Starter spans are never purged.
 //! - Of a page: blocks out + blocks on its list = blocks. A run is listed if a page is open or fresh.
 
@@ -124,7 +125,7 @@ impl BlockBytes {
 }
 
 impl ShardMemory {
-    /// A block of `class`, its count zero and its contents anything.
+    /// A block of `class`, its count dead and its contents anything.
     #[inline]
     pub(super) fn allocate(&mut self, class: usize, interner: &Store) -> Option<NonNull<Header>> {
         let size = block_size(class);
@@ -149,7 +150,7 @@ impl ShardMemory {
     /// Takes a block back.
     ///
     /// # Safety
-    /// The block is of this shard and class, its count is zero, and nobody owns it any more.
+    /// The block is of this shard and class, its count is dead, and nobody owns it any more.
     #[inline]
     pub(super) unsafe fn free(&mut self, block: NonNull<Header>, class: usize) {
         let blocks = &mut self.classes[class];
@@ -198,7 +199,7 @@ fn link_of(block: NonNull<Header>) -> *mut Header {
 fn set_link(block: NonNull<Header>, next: *mut Header) {
     // SAFETY: a free block is mapped.
     let header = unsafe { block.as_ref() };
-    // SAFETY: its count is zero, and its shard, which owns it, is locked.
+    // SAFETY: its count is dead, and its shard, which owns it, is locked.
     unsafe { header.set_hash(next.expose_provenance() as u64) };
 }
 
@@ -422,7 +423,7 @@ fn count_dead(mut list: *mut Header) -> usize {
     while let Some(block) = NonNull::new(list) {
         // SAFETY: a free block is mapped.
         let header = unsafe { block.as_ref() };
-        assert_eq!(header.count.get(), Some(0), "a free block lives");
+        assert!(header.count.is_dead(), "a free block lives");
         list = link_of(block);
         count += 1;
     }

@@ -49,7 +49,9 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
     }
     for slot in space.slots(space.view(hash).current()) {
         let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
-        if entry.0 != EMPTY && space.header(entry).count.try_increment() {
+        if entry.0 != EMPTY
+            && (space.is_immortal(entry) || space.header(entry).count.try_increment())
+        {
             into.push(entry);
         }
     }

@@ -48,7 +48,7 @@ impl Global {
         if let Some(interner) = self.get() {
             return Some(interner);
         }
-        let interner = Store::map(kind, None)?;
+        let interner = Store::map(kind, false, None)?;
         // SAFETY: a new interner is filled, and never unmapped.
         unsafe { self.0.publish(interner) };
         self.get()
@@ -78,7 +78,7 @@ pub(super) fn of_or_map(kind: Contents) -> Option<&'static Store> {
         return Some(interner);
     }
     let list = &TYPES[list_of(wanted)];
-    let interner = Store::map(kind, list.get())?;
+    let interner = Store::map(kind, false, list.get())?;
     // SAFETY: a new interner is filled, and never unmapped.
     unsafe { list.publish(interner) };
     of(wanted)

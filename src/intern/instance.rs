@@ -49,7 +49,7 @@ unsafe impl<T: ?Sized + Internable + Send + Sync> Send for Interner<T> {}
 unsafe impl<T: ?Sized + Internable + Send + Sync> Sync for Interner<T> {}
 
 impl<T: ?Sized + Internable> Interner<T> {
-    /// A new interner, without values. Costs a system call for 4.5 MiB of addresses, of which 24 KiB are touched with
+    /// A new interner, without values. Costs a system call for 8.5 MiB of addresses, of which 24 KiB are touched with
     /// its first value.
     ///
     /// # Panics
@@ -76,7 +76,7 @@ impl<T: ?Sized + Internable> Interner<T> {
     /// ```
     pub fn try_new() -> Result<Self, OutOfMemory> {
         fork::register();
-        let store = Store::map(T::kind(), None).ok_or(OutOfMemory)?;
+        let store = Store::map(T::kind(), true, None).ok_or(OutOfMemory)?;
         Ok(Self { store, own: true, contents: PhantomData })
     }
 

@@ -267,7 +267,8 @@ impl<const LAST: i64> Drop for IntTo<LAST> {
     #[inline]
     fn drop(&mut self) {
         let count = &self.object().count;
-        if !count.is_immortal() && count.decrement() {
+        // The only handle needs no locked instruction to go: nobody can make another.
+        if !count.is_immortal() && (count.is_only() || count.decrement()) {
             // SAFETY: shared objects are immortal, so this one came from `Box::leak`; the last
             // handle is going.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });

@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 /// their length with them). Equality and hashing are those of the address. The entry goes with its
 /// last handle, at once; what the value itself holds may be dropped a little later, in any call on
 /// the same thread that drops an interned value of any type, or by another thread whose look-up
-/// raced with the last drop. User code never runs under a lock that a look-up needs, so `Eq`, `Hash`
+/// or drop raced with the last drop. User code never runs under a lock that a look-up needs, so `Eq`, `Hash`
 /// and `Drop` of a value may intern and may panic. Values were compared while nobody inserted others
 /// near them, or they are compared anew: an `Eq` that itself inserts, each time, a value with the hash of those
 /// that it compares never comes to an end.
@@ -389,13 +389,18 @@ impl<T: ?Sized> Clone for Interned<T> {
 }
 
 impl<T: ?Sized> Drop for Interned<T> {
-    /// One handle less: an atomic subtraction, nothing for a value that was made immortal. The last one ends the
-    /// entry under the lock of its shard.
+    /// One handle less: an atomic subtraction, in an interner of one's own a compare-and-swap, nothing for a value
+    /// that was made immortal. The last one ends the entry under the lock of its shard.
     #[inline(always)]
     fn drop(&mut self) {
-        if !regions::is_immortal(self.entry) && self.header().count.decrement() {
-            // SAFETY: the count just reached zero.
-            unsafe { release::last_drop(self.entry) };
+        if regions::is_lasting(self.entry) {
+            if self.header().count.decrement() {
+                // SAFETY: dead, and so ours.
+                unsafe { release::last_drop(self.entry) };
+            }
+        } else if !regions::is_immortal(self.entry) {
+            // SAFETY: the handle's count.
+            unsafe { release::give_back(self.entry) };
         }
     }
 }

@@ -161,8 +161,10 @@ fn make_surely<T: ?Sized + Stored, P: ?Sized + Plain>(
     immortal: bool,
     single: impl Fn(&P) -> bool,
 ) -> Result<EntryPtr, OutOfMemory> {
-    drop(counted);
-    make_many::<T, P>(sought, interner, immortal, single)
+    match counted.and_then(|counted| interner.resolve_plain(sought, counted)) {
+        Some(entry) => Ok(entry),
+        None => make_many::<T, P>(sought, interner, immortal, single),
+    }
 }
 
 /// Makes an entry of plain contents, unless there is one by now.

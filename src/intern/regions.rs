@@ -1,7 +1,7 @@
 //! The addresses that entries and large tables have: regions, runs of pages in them, tables side by side.
 //!
 //! ```text
-//! region  4 MiB, aligned to twice that, of one interner:   | heads of runs | run 1 | run 2 | …
+//! region  4 MiB, at a multiple of 16 or 4 or 8 behind one: | heads of runs | run 1 | run 2 | …
 //! run     sixteen pages of 4 KiB, of one shard and size class; no block spans two pages
 //! starter a run cut into spans of 512 bytes, one for each class of a shard that begins
 //! ```
@@ -9,10 +9,13 @@
 //! An entry finds its region, and so its interner, by masking its address. The heads of runs lie
 //! together in the region's first page, not in the runs: heads 64 KiB apart would share one cache set.
 //!
-//! Entries that are made immortal lie one behind the other in regions of their own, whose addresses have
-//! the bit set that is a region's size; all others have it clear. So whether a handle is counted is seen
-//! in the handle ([`is_immortal`]), and nothing of a popular immortal entry is written, nor read to clone
-//! it. (An entry that lived before it became immortal cannot move, and is counted on.)
+//! What becomes of a handle that goes is seen in its address, without a load, since a region of each kind has
+//! bits of its own:
+//! - Entries that are made immortal lie one behind the other in regions of their own ([`is_immortal`]), and
+//!   nothing of a popular immortal entry is written, nor read to clone it. (An entry that lived before it became
+//!   immortal cannot move, and is counted on.)
+//! - The entries of an interner that may be closed are given back at once ([`is_closable`]; `entry.rs` says why).
+//! - All others are of the program's interners, and there are most of their handles: neither bit is set.
 //!
 //! # Invariants
 //! - Addresses are never given back while the interner lives.
@@ -37,15 +40,20 @@ pub(super) const STARTER_BLOCK: usize = 128;
 /// The class in the head of a run that is cut into starter spans.
 pub(super) const SPANS: u8 = u8::MAX;
 /// Whether memory is given back while the interner lives. Readers may look at it at any time: a purge
-/// must not take it away for a moment, as it does on Windows, nor fill it with plain writes.
+/// must not take it away for a moment, as it does on Windows. (Where it has to write zeroes, for a system that
+/// refuses, it lowers dead words, which stay dead.)
 pub(super) const PURGES: bool = os::LAZY && !cfg!(windows);
 /// log2 of the lengths that tables can have, at most.
 const LEVELS: usize = 32;
 /// The end of a page's list.
 pub(super) const NONE: u16 = u16::MAX;
 
-/// What regions are aligned to: twice their size, so that one bit of an address tells two kinds.
-const ALIGN: usize = 2 * REGION;
+/// Where the regions lie of interners that may be closed, behind a multiple of [`ALIGN`]; those of others lie at one.
+const CLOSABLE: usize = REGION;
+/// Where those of immortal entries lie.
+const IMMORTAL: usize = 2 * REGION;
+/// So that one bit of an address tells each kind.
+const ALIGN: usize = 4 * REGION;
 
 const _: () = assert!(REGION / RUN * size_of::<RunHead>() <= PAGE);
 
@@ -57,7 +65,19 @@ const fn table_bytes(log2: u32) -> usize {
 /// Whether an entry was made immortal: nobody counts its handles.
 #[inline(always)]
 pub(super) fn is_immortal(entry: NonNull<Header>) -> bool {
-    entry.addr().get() & REGION != 0
+    entry.addr().get() & IMMORTAL != 0
+}
+
+/// Whether an entry is counted, and of an interner that may be closed.
+#[inline(always)]
+pub(super) fn is_closable(entry: NonNull<Header>) -> bool {
+    entry.addr().get() & (CLOSABLE | IMMORTAL) == CLOSABLE
+}
+
+/// Whether an entry is counted, and of an interner that lives as long as the program.
+#[inline(always)]
+pub(super) fn is_lasting(entry: NonNull<Header>) -> bool {
+    entry.addr().get() & (CLOSABLE | IMMORTAL) == 0
 }
 
 /// What a region begins with.
@@ -175,6 +195,8 @@ struct Level {
 #[derive(Debug)]
 pub(super) struct Regions {
     levels: [Level; LEVELS],
+    /// Where regions lie behind a multiple of [`ALIGN`].
+    at: usize,
     region: *mut u8,
     /// Number of the next run in the region; the end at first.
     next_run: usize,
@@ -202,10 +224,11 @@ struct Immortals {
 unsafe impl Send for Regions {}
 
 impl Regions {
-    /// No region yet.
-    pub(super) const fn new() -> Self {
+    /// No region yet, of an interner that may be closed or not.
+    pub(super) const fn new(closable: bool) -> Self {
         Self {
             levels: [Level { tables: null_mut(), users: 0 }; LEVELS],
+            at: if closable { CLOSABLE } else { 0 },
             region: null_mut(),
             next_run: REGION / RUN,
             starter: null_mut(),
@@ -224,14 +247,7 @@ impl Regions {
     /// A new run, its head zero.
     pub(super) fn run(&mut self, interner: *const Store) -> Option<NonNull<RunHead>> {
         if self.next_run == REGION / RUN {
-            let region = os::reserve(REGION, ALIGN)?;
-            let head = RegionHead { interner, before: self.region };
-            // SAFETY: a region, just reserved.
-            if !unsafe { begin_region(region, head) } {
-                // SAFETY: nobody else knows of the reservation.
-                unsafe { os::release(region, REGION, ALIGN) };
-                return None;
-            }
+            let region = new_region(self.at, RegionHead { interner, before: self.region })?;
             self.region = region.as_ptr();
             self.next_run = 1;
         }
@@ -301,12 +317,12 @@ impl Regions {
         while let Some(region) = NonNull::new(self.region) {
             // SAFETY: a region begins with its head.
             self.region = unsafe { (*region.as_ptr().cast::<RegionHead>()).before };
-            // SAFETY: reserved like this by `run`; nobody uses it any more.
-            unsafe { os::release(region, REGION, ALIGN) };
+            // SAFETY: from `run`; nobody uses it any more.
+            unsafe { release_region(region) };
         }
     }
 
-    /// A block of so many bytes for an immortal entry, its count zero and its contents anything.
+    /// A block of so many bytes for an immortal entry, its count dead and its contents anything.
     pub(super) fn immortal(
         &mut self,
         size: usize,
@@ -337,18 +353,30 @@ impl Regions {
     }
 }
 
-/// Writes the head of a region that was just reserved; false when memory is refused.
-///
-/// # Safety
-/// `region` is one, and nobody else knows of it.
-unsafe fn begin_region(region: NonNull<u8>, head: RegionHead) -> bool {
-    // SAFETY: the first page of the reservation just made.
-    let committed = unsafe { os::commit(region, PAGE) };
-    if committed {
-        // SAFETY: the first page is writable and nobody else knows of it.
-        unsafe { region.cast::<RegionHead>().write(head) };
+/// A region so far behind a multiple of [`ALIGN`], its first page committed and begun with `head`.
+fn new_region(at: usize, head: RegionHead) -> Option<NonNull<u8>> {
+    let reserved = os::reserve(at + REGION, ALIGN)?;
+    // SAFETY: the last of the reservation.
+    let region = unsafe { reserved.add(at) };
+    // SAFETY: the first page of what was just reserved.
+    if !unsafe { os::commit(region, PAGE) } {
+        // SAFETY: nobody else knows of it.
+        unsafe { release_region(region) };
+        return None;
     }
-    committed
+    // SAFETY: the first page is writable and nobody else knows of it.
+    unsafe { region.cast::<RegionHead>().write(head) };
+    Some(region)
+}
+
+/// # Safety
+/// `region` is from [`new_region`], and nobody uses it any more.
+unsafe fn release_region(region: NonNull<u8>) {
+    let at = region.addr().get() % ALIGN;
+    // SAFETY: the region is the last of its reservation.
+    let reserved = unsafe { region.sub(at) };
+    // SAFETY: reserved like this.
+    unsafe { os::release(reserved, at + REGION, ALIGN) };
 }
 
 impl Immortals {
@@ -372,14 +400,7 @@ impl Immortals {
     #[cold]
     fn refill(&mut self, interner: *const Store) -> Option<()> {
         let (start, bytes, head) = if self.next_run == REGION / RUN {
-            let region = reserve_for_immortals()?;
-            let head = RegionHead { interner, before: self.region };
-            // SAFETY: a region, just reserved.
-            if !unsafe { begin_region(region, head) } {
-                // SAFETY: nobody else knows of the reservation.
-                unsafe { release_for_immortals(region) };
-                return None;
-            }
+            let region = new_region(IMMORTAL, RegionHead { interner, before: self.region })?;
             self.region = region.as_ptr();
             self.next_run = 1;
             (self.region, PAGE, size_of::<RegionHead>())
@@ -400,20 +421,4 @@ impl Immortals {
         self.end = unsafe { start.add(bytes) };
         Some(())
     }
-}
-
-/// The addresses of a region with the bit set: the upper half of as much as regions are aligned to.
-fn reserve_for_immortals() -> Option<NonNull<u8>> {
-    let both = os::reserve(ALIGN, ALIGN)?;
-    // SAFETY: the middle of the reservation.
-    Some(unsafe { both.add(REGION) })
-}
-
-/// # Safety
-/// `region` is from [`reserve_for_immortals`], and nobody knows of it.
-unsafe fn release_for_immortals(region: NonNull<u8>) {
-    // SAFETY: the region is the upper half of its reservation.
-    let both = unsafe { region.sub(REGION) };
-    // SAFETY: reserved like this.
-    unsafe { os::release(both, ALIGN, ALIGN) };
 }

@@ -8,7 +8,7 @@
 //! are the next entry's address, the high ones still choose the shard that the block goes back to.
 
 use super::entry::Header;
-use super::regions::{interner_of, interner_ptr_of};
+use super::regions::{self, interner_of, interner_ptr_of};
 use super::store::{Contents, Store};
 use super::weak;
 use crate::object::deferred;
@@ -31,10 +31,26 @@ std::thread_local! {
     };
 }
 
+/// Gives back a count of an entry, and ends it with the last.
+///
+/// # Safety
+/// The entry was not made immortal, and the caller has a count.
+#[inline(never)]
+pub(super) unsafe fn give_back(entry: NonNull<Header>) {
+    // SAFETY: the caller's count keeps the entry.
+    let count = &unsafe { entry.as_ref() }.count;
+    let last =
+        if regions::is_closable(entry) { count.decrement_at_once() } else { count.decrement() };
+    if last {
+        // SAFETY: dead, and so ours.
+        unsafe { last_drop(entry) };
+    }
+}
+
 /// Ends an entry.
 ///
 /// # Safety
-/// The caller took the count of this entry to zero.
+/// The entry is dead, and the caller owns it.
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
@@ -46,7 +62,6 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     let count = &unsafe { entry.as_ref() }.count;
     if count.is_watched() {
         weak::forget(entry);
-        count.unwatch();
     }
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
@@ -60,7 +75,7 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
 /// Ends an entry whose value is to be dropped.
 ///
 /// # Safety
-/// The entry is of this interner, and the caller took its count to zero.
+/// The entry is of this interner and dead, and the caller owns it.
 #[inline(never)]
 unsafe fn end_value(interner: &Store, entry: NonNull<Header>) {
     // SAFETY: the entry's own interner; the caller owns the entry.

@@ -14,7 +14,7 @@ use super::lifetime::Lifetime;
 use super::regions::{self, Regions};
 use super::release;
 use super::slice::{DeadBytes, NewBytes, Plain};
-use super::table::{self, Entry, MIN_LOG2, Missed, Refused, Shard, Space, Table, View};
+use super::table::{self, Counted, Entry, MIN_LOG2, Missed, Refused, Shard, Space, Table, View};
 use super::value::{EntryPtr, New};
 use crate::base::bits::align_up;
 use crate::base::config::PAGE;
@@ -125,8 +125,12 @@ impl Store {
     /// Maps a new interner. `None` when memory is refused.
     ///
     /// Takes about 450 KiB of addresses, of which a few pages are touched; others when used. The
-    /// caller [registered](fork::register) for forks, under no lock.
-    pub(super) fn map(contents: Contents, next: Option<&'static Self>) -> Option<NonNull<Self>> {
+    /// caller [registered](fork::register) for forks, under no lock. One that is not `closable` is never closed.
+    pub(super) fn map(
+        contents: Contents,
+        closable: bool,
+        next: Option<&'static Self>,
+    ) -> Option<NonNull<Self>> {
         let mapped = os::map(align_up(size_of::<Mapped>(), PAGE))?;
         let key = RandomState::new();
         let interner = mapped.cast::<Self>();
@@ -145,7 +149,7 @@ impl Store {
             contents,
             key,
             shards: array::from_fn(shard),
-            regions: RawMutex::new(Regions::new()),
+            regions: RawMutex::new(Regions::new(closable)),
             lifetime: Lifetime::new(SHARDS),
             links: fork::Links::default(),
             next,
@@ -230,7 +234,7 @@ impl Store {
     /// entries stays for ever.
     ///
     /// # Safety
-    /// The interner is a mapped one, and from now on nobody but handles of its entries uses it.
+    /// The interner was mapped as closable, and from now on nobody but handles of its entries uses it.
     pub(super) unsafe fn close(this: NonNull<Self>) {
         for number in 0..SHARDS {
             // SAFETY: this thread has not left, so the interner is mapped.
@@ -274,7 +278,7 @@ impl Store {
     /// Removes a dead entry from its table and leaves its block to the caller.
     ///
     /// # Safety
-    /// The entry is of this interner, and the caller took its count to zero.
+    /// The entry is of this interner and dead, and the caller owns it.
     pub(super) unsafe fn unlink(&self, entry: NonNull<Header>) {
         table::unlink(self, entry_of(entry));
     }
@@ -326,7 +330,7 @@ impl Store {
     /// The end of an entry whose contents run no code when they go.
     ///
     /// # Safety
-    /// The entry is of this interner, and the caller took its count to zero.
+    /// The entry is of this interner and dead, and the caller owns it.
     #[inline(always)]
     pub(super) unsafe fn bury_plain(this: NonNull<Self>, entry: NonNull<Header>) {
         // SAFETY: the entry's shard has not left.
@@ -437,6 +441,16 @@ impl Store {
             |entry| unsafe { sought.is(entry_ptr(entry)) },
         );
         found.map(entry_ptr)
+    }
+
+    /// What a look-up took that was left unclear: whether it was the contents.
+    pub(super) fn resolve_plain<P: Plain + ?Sized>(
+        &self,
+        sought: &P,
+        counted: Counted<'_, Self>,
+    ) -> Option<EntryPtr> {
+        // SAFETY: compared while a count is held.
+        counted.into_match(|entry| unsafe { sought.is(entry_ptr(entry)) }).map(entry_ptr)
     }
 
     /// Looks contents up under the lock.
@@ -637,10 +651,8 @@ impl Space for Store {
 
     #[cold]
     fn give_back(&self, entry: Entry) {
-        if self.header(entry).count.decrement() {
-            // SAFETY: the entry is of this interner, and its last count was just given back.
-            unsafe { release::last_drop(entry_ptr(entry).0) };
-        }
+        // SAFETY: the caller's count.
+        unsafe { release::give_back(entry_ptr(entry).0) };
     }
 }
 

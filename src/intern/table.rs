@@ -18,7 +18,7 @@
 //!    drop takes a lock and runs user code.
 //! 3. Insertion makes room first, then fills a block, publishes its count, and stores the slot.
 //!    What can fail comes before what can be seen.
-//! 4. Who takes a count to zero removes its slot under the lock ([`unlink`]), and only then may the
+//! 4. Who owns a dead entry removes its slot under the lock ([`unlink`]), and only then may the
 //!    block be freed ([`free`], or both at once: [`bury`]): every live entry is in the table exactly
 //!    once, and none that is free.
 //! 5. Contents whose comparison is user code are compared by readers only. [`insert_unless_changed`]
@@ -42,7 +42,7 @@
 #[cfg(any(test, fuzzing, loom))]
 pub use super::census::check_invariants;
 pub use super::census::{Tally, take_all, tally};
-use super::entry::Header;
+use super::entry::{Header, Taken};
 use super::probe::Probe;
 use super::slot::{ADDRESS, DISTANCE, EMPTY, at_distance, tag_of};
 pub use super::slot::{Entry, Table, place_of_hash};
@@ -221,7 +221,7 @@ pub(super) fn place_of<S: Space>(space: &S, table: Table, entry: Entry) -> u64 {
 pub enum Missed<'a, S: Space> {
     /// There is none of the tag.
     Absent,
-    /// Anything else; looking on tells. With a count that was taken in vain.
+    /// Anything else; looking on tells. With what was taken in vain.
     Unclear(Option<Counted<'a, S>>),
 }
 
@@ -232,8 +232,8 @@ pub enum Missed<'a, S: Space> {
 /// of what comes after it is under way while it waits for memory.
 ///
 /// # Errors
-/// If it was not found, which says little: [`look_up_first`] tells more, or, if a count was taken in vain,
-/// [`look_up_again`].
+/// If it was not found, which says little: [`look_up_first`] tells more, or, if something was taken,
+/// [`Counted::into_match`] and [`look_up_again`].
 #[inline(always)]
 pub fn look_up_at_home<S: Space>(
     space: &S,
@@ -281,11 +281,9 @@ fn take_plain<S: Space>(
     if space.is_immortal(entry) {
         return if matches(entry) { Ok(entry) } else { Err(Missed::Unclear(None)) };
     }
-    if !space.header(entry).count.try_increment_plain() {
-        return Err(Missed::Unclear(None));
-    }
-    let counted = Counted { space, entry };
-    if !matches(entry) {
+    let taken = space.header(entry).count.take();
+    let counted = Counted { space, entry, taken };
+    if !taken.is_plain() || !matches(entry) {
         return Err(Missed::Unclear(Some(counted)));
     }
     core::mem::forget(counted);
@@ -309,14 +307,13 @@ pub fn look_up<S: Space>(
     match looked {
         Ok(found) => Some(found),
         Err(Missed::Absent) => None,
-        Err(Missed::Unclear(counted)) => {
-            drop(counted);
-            look_up_again(space, hash, keyed, matches)
-        }
+        Err(Missed::Unclear(counted)) => counted
+            .and_then(|counted| counted.into_match(&matches))
+            .or_else(|| look_up_again(space, hash, keyed, matches)),
     }
 }
 
-/// As [`look_up`], after a first look that left it unclear and whose count was given back.
+/// As [`look_up`], after a first look that left it unclear and what it took was given back.
 #[cold]
 pub fn look_up_again<S: Space>(
     space: &S,
@@ -344,7 +341,7 @@ fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> b
         return false;
     }
     // Gives the count back, also when a user's comparison panics.
-    let counted = Counted { space, entry };
+    let counted = Counted { space, entry, taken: Taken::PLAIN };
     let matched = matches(entry);
     if matched {
         core::mem::forget(counted);
@@ -352,25 +349,44 @@ fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> b
     matched
 }
 
-/// A count that is given back when dropped.
+/// What was taken of an entry: a count is given back when dropped.
 #[derive(Debug)]
 pub struct Counted<'a, S: Space> {
     space: &'a S,
     entry: Entry,
+    taken: Taken,
 }
 
 /// Drops what is left of a look-up that has taken a count of an entry. That may be user code: if it panics
 /// the count is given back.
 #[inline(always)]
 pub fn drop_rest<S: Space, R>(space: &S, entry: Entry, rest: R) {
-    let counted = Counted { space, entry };
+    let counted = Counted { space, entry, taken: Taken::PLAIN };
     drop(rest);
     core::mem::forget(counted);
 }
 
+impl<S: Space> Counted<'_, S> {
+    /// The entry with the count, if it lives and matches: where there was something special about it, so that it
+    /// was not compared.
+    #[cold]
+    pub fn into_match(self, matches: impl Fn(Entry) -> bool) -> Option<Entry> {
+        let Self { space, entry, taken } = self;
+        if taken.is_plain() || !taken.is_count() || !matches(entry) {
+            return None;
+        }
+        space.header(entry).count.settle();
+        core::mem::forget(self);
+        Some(entry)
+    }
+}
+
 impl<S: Space> Drop for Counted<'_, S> {
     fn drop(&mut self) {
-        if !self.space.is_immortal(self.entry) {
+        if !self.taken.is_plain() {
+            self.space.header(self.entry).count.settle();
+        }
+        if self.taken.is_count() && !self.space.is_immortal(self.entry) {
             self.space.give_back(self.entry);
         }
     }
@@ -379,7 +395,7 @@ impl<S: Space> Drop for Counted<'_, S> {
 /// Looks for an entry under the lock; if there is none, makes one, an `immortal` one if so. `None` when
 /// memory is refused.
 ///
-/// Nothing that is handed in may be user code. `make` fills a block and leaves its count zero.
+/// Nothing that is handed in may be user code. `make` fills a block and leaves its count dead.
 pub fn look_up_or_insert<S: Space>(
     space: &S,
     hash: u64,
@@ -428,7 +444,8 @@ fn probe_locked<S: Space>(
     let mut probe = Probe::new(space, table, place);
     let mut twins = 0;
     while let Some(entry) = probe.next(Ordering::Relaxed) {
-        if matches(entry) && space.header(entry).count.try_increment() {
+        if matches(entry) && (space.is_immortal(entry) || space.header(entry).count.try_increment())
+        {
             return Ok(entry);
         }
         twins += 1;
@@ -571,7 +588,7 @@ fn put_at<S: Space>(space: &S, table: Table, place: u64, distance: usize, entry:
 
 /// Removes a dead entry from its shard's table. Its block stays the caller's, until [`free`].
 ///
-/// The caller took the count to zero, once.
+/// The caller owns it.
 pub fn unlink<S: Space>(space: &S, entry: Entry) {
     // SAFETY: the caller owns the dead entry.
     let hash = unsafe { space.header(entry).hash() };

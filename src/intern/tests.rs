@@ -35,7 +35,7 @@ impl Drop for Own {
 impl Own {
     fn new() -> Self {
         super::fork::register();
-        let interner = Store::map(BYTES_KIND, None).expect("memory");
+        let interner = Store::map(BYTES_KIND, true, None).expect("memory");
         // SAFETY: mapped and filled; used while `self` lives.
         Self(unsafe { interner.as_ref() })
     }
@@ -228,7 +228,7 @@ fn no_seed_clusters() {
 /// Each request for memory is refused once, or from then on: some texts are not interned, nothing is lost.
 #[test]
 fn refused_memory_loses_nothing() {
-    assert!(refusing(0, 1, || Store::map(BYTES_KIND, None)).0.is_none());
+    assert!(refusing(0, 1, || Store::map(BYTES_KIND, true, None)).0.is_none());
     for (first, count) in [(0, 1), (1, 1), (2, 1), (9, 1), (0, 9999), (40, 9999)] {
         let own = Own::new();
         // Long ones need a run for each few; many need large tables.
@@ -332,9 +332,7 @@ fn a_stale_count_keeps_the_entry() {
     // SAFETY: the look-up took a count.
     assert_eq!(unsafe { bytes(EntryPtr(entry.0)) }, b"stale");
     // SAFETY: as above.
-    assert!(unsafe { entry.0.as_ref() }.count.decrement());
-    // SAFETY: that was the last count.
-    unsafe { release::last_drop(entry.0) };
+    unsafe { release::give_back(entry.0) };
     assert_eq!(own.0.len(), 0);
 }
 
@@ -474,6 +472,9 @@ fn made_immortals_are_not_counted() {
         assert!(handle.is_immortal() && *handle == *text(number));
         assert!(interner.intern(text(number)).clone().ptr_eq(handle));
         drop(interner.get(&*text(number)));
+    }
+    assert_eq!(interner.iter().count(), held.len());
+    for handle in &held {
         assert_eq!(handle.header().count.word(), crate::intern::entry::Count::immortal().word());
     }
     let wide = crate::intern::Interner::<u128>::new();
@@ -485,4 +486,25 @@ fn made_immortals_are_not_counted() {
         assert!(handle.is_immortal() && wide.intern(number).ptr_eq(&handle));
     }
     assert!(odd.is_immortal(), "where it is");
+}
+
+/// Entries of the program's interners, of others, and immortal ones are told by their addresses.
+#[test]
+fn addresses_say_how_a_handle_goes() {
+    use crate::intern::regions::{is_closable, is_immortal, is_lasting};
+    let kind = |entry| (is_lasting(entry), is_closable(entry), is_immortal(entry));
+    let own = Own::new();
+    // Starter spans, runs, more than one region, and boxes.
+    let texts = (0..9000).map(|number| "x".repeat(number % 1500) + "y" + &number.to_string());
+    let held: Vec<_> = texts.clone().map(|text| own.intern(&text)).collect();
+    assert!(held.iter().all(|handle| kind(handle.entry()) == (false, true, false)));
+    held[0].immortalize();
+    assert_eq!(kind(held[0].entry()), (false, true, false));
+    let shared: Vec<_> = texts.map(|text| intern(&text)).collect();
+    assert!(shared.iter().all(|handle| kind(handle.entry()) == (true, false, false)));
+    let interner = crate::intern::Interner::<str>::new();
+    assert_eq!(kind(interner.intern("closable").entry()), (false, true, false));
+    for immortal in [interner.intern_immortal("immortal"), intern("")] {
+        assert_eq!(kind(immortal.entry()), (false, false, true));
+    }
 }

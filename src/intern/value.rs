@@ -81,7 +81,7 @@ pub(super) trait New {
     /// Fills an entry, all but its count. Runs no code of others: a lock is held.
     ///
     /// # Safety
-    /// The entry is a block of [`class`](Self::class) that the caller owns, its count zero.
+    /// The entry is a block of [`class`](Self::class) that the caller owns, its count dead.
     unsafe fn fill(self, entry: EntryPtr, hash: u64) -> Self::Rest;
 }
 

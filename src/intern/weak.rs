@@ -1,9 +1,9 @@
 //! Handles that do not keep their value.
 //!
 //! A weak handle shares a *cell* with others of the same entry, which holds the entry's address. Cells of
-//! live entries are listed by that address. Who takes the last count of a watched entry empties its cell
+//! live entries are listed by that address. Who owns a dead entry that was watched empties its cell
 //! before the block goes back ([`forget`]); who looks at the entry does so under the cell's lock. So
-//! while a cell has an address, a count that is not zero is one of the same life of the entry.
+//! while a cell has an address, a count that can be taken is one of the same life of the entry.
 //!
 //! The lock of the list comes before that of a cell. Nothing is allocated, freed or dropped under
 //! either, and no look-up needs them.
@@ -123,7 +123,7 @@ fn cell_of(entry: NonNull<Header>) -> Arc<Cell> {
 
 /// Empties the cell of a dead entry, if it has one.
 ///
-/// The caller took the count of the entry to zero and has not freed its block.
+/// The caller owns the entry and has not freed its block.
 #[cold]
 pub(super) fn forget(entry: NonNull<Header>) {
     let address = entry.addr().get();
