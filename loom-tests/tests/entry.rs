@@ -1,8 +1,8 @@
 //! The count of an entry against its last drop and the next life of its block.
 //!
 //! Tried, one at a time in `src/intern/entry.rs`; each makes a model here fail:
-//! - orderings made Relaxed: `publish`, `take`, `decrement`, the claim, and either half of
-//!   `decrement_at_once`;
+//! - orderings made Relaxed: `publish`, `take`, `decrement`, the claim, `is_only`, and either half
+//!   of `decrement_at_once`;
 //! - rules: a count taken of the dead; an addition to a dead word that is given back; an entry at zero that is
 //!   owned without a claim; a watched one claimed as another; a watcher who stores the word. (An entry at
 //!   zero that cannot be taken makes models of `table.rs` fail, `decrement` in place of `decrement_at_once`
@@ -125,6 +125,27 @@ fn last_of_several(name: &'static str, decrement: fn(&Count) -> bool) {
         assert_eq!(block.read(), 1);
         block.release_by(decrement, 1);
         others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(block.deaths.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// Of an object that no table knows of, who sees that theirs is the only handle owns it.
+#[test]
+fn the_only_handle_owns() {
+    explore("the only handle owns", None, || {
+        let block = Block::new();
+        block.fill(1, false);
+        block.header.count.increment();
+        let release = |block: &Block| {
+            assert_eq!(block.read(), 1);
+            block.release_by(|count| count.is_only() || count.decrement(), 1);
+        };
+        let other = {
+            let block = block.clone();
+            thread::spawn(move || release(&block))
+        };
+        release(&block);
+        other.join().unwrap();
         assert_eq!(block.deaths.load(Ordering::Relaxed), 1);
     });
 }

@@ -164,14 +164,14 @@ impl Count {
     #[inline(always)]
     pub fn publish(&self, immortal: bool) {
         debug_assert!(is_dead(self.0.load(Ordering::Relaxed)), "published twice");
-        let word = if immortal { IMMORTAL } else { ONE };
+        let (word, order) = (if immortal { IMMORTAL } else { ONE }, Ordering::Release);
         // For loom an exchange: it does not know that nothing comes between what a read-modify-write reads and
         // what it writes, and would let a late reader's addition to the dead word come after this. (An
         // exchange goes on with the Releases before it. Nobody needs those of an earlier life.)
         #[cfg(not(loom))]
-        self.0.store(word, Ordering::Release);
+        self.0.store(word, order);
         #[cfg(loom)]
-        self.0.swap(word, Ordering::Release);
+        self.0.swap(word, order);
     }
 
     /// Takes a count, if the entry is not dead; says what was taken. Who is told of something special
