@@ -22,7 +22,7 @@
 //! the number of handles: it is an upper bound.
 //!
 //! Between zero and the claim (3) a thread has no count, but will touch the word. So an entry whose memory goes
-//! one day, one of an interner of the program's own, never is at zero: its count goes from one to dead in one
+//! one day, one of an interner of the program's own, never is at zero (an object that no table knows of may be, for nobody else reaches it): its count goes from one to dead in one
 //! step ([`Count::decrement_at_once`], which has to know the word before, and so costs a load more).
 //!
 //! What a word means, in the order of numbers with a sign:
@@ -299,7 +299,8 @@ impl Count {
                 Err(now) => seen = now,
             }
         }
-        if seen == IMMORTAL_FROM {
+        // Run over and not settled yet, it could become a count again that nobody watches.
+        if is_immortal(seen) && seen.abs_diff(IMMORTAL) > DRIFT {
             self.make_immortal();
         }
     }
@@ -520,9 +521,11 @@ mod tests {
         assert_eq!(count.get(), Some(IMMORTAL_FROM - 1 - ZERO));
         count.increment();
         assert_eq!(count.word(), IMMORTAL);
-        let count = Count(AtomicU32::new(IMMORTAL_FROM));
-        count.watch();
-        assert_eq!(count.word(), IMMORTAL);
+        for over in [IMMORTAL_FROM, IMMORTAL_FROM + 1, IMMORTAL_FROM + 2] {
+            let count = Count(AtomicU32::new(over));
+            count.watch();
+            assert_eq!(count.word(), IMMORTAL);
+        }
         let popular = Count(AtomicU32::new(IMMORTAL_FROM - 1));
         popular.watch();
         assert!(popular.is_immortal());

@@ -475,6 +475,7 @@ fn made_immortals_are_not_counted() {
     }
     assert_eq!(interner.iter().count(), held.len());
     for handle in &held {
+        assert!(handle.downgrade().upgrade().is_some_and(|again| again.ptr_eq(handle)));
         assert_eq!(handle.header().count.word(), crate::intern::entry::Count::immortal().word());
     }
     let wide = crate::intern::Interner::<u128>::new();

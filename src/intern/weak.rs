@@ -11,6 +11,7 @@
 use super::entry::Header;
 use super::hash::Seed;
 use super::interned::Interned;
+use super::regions;
 use super::value::EntryPtr;
 use crate::sync::{Arc, RawMutex, RawMutexGuard};
 use core::fmt;
@@ -141,8 +142,9 @@ pub(super) fn forget(entry: NonNull<Header>) {
 /// Python's `weakref.ref`. An equal value that is interned later is another entry: this handle does not
 /// come back to life.
 ///
-/// One word, and about 40 bytes for all weak handles of one entry. Entries without weak handles pay
-/// nothing; the last drop of one that has or had any takes one more lock.
+/// One word, and about 40 bytes for all weak handles of one entry. Entries that never had weak handles
+/// pay nothing; of one that had any each look-up, clone and drop costs a load and a call more, and the last drop one
+/// more lock.
 ///
 /// ```
 /// use hoopsnake::intern::intern;
@@ -212,7 +214,7 @@ impl<T: ?Sized> WeakInterned<T> {
         let Alive(entry) = (*entry)?;
         // SAFETY: the block is not free while the cell has its address, and the cell is locked.
         let header = unsafe { entry.as_ref() };
-        if !header.count.try_increment() {
+        if !regions::is_immortal(entry) && !header.count.try_increment() {
             return None;
         }
         // SAFETY: an entry of `T`, with the count just taken.
