@@ -2,8 +2,8 @@
 //!
 //! Tried, one at a time in `src/intern/lifetime.rs` and `table.rs`; each makes the model here fail:
 //! - orderings made Relaxed: the subtraction, the load after the last;
-//! - rules: the closer that does not count; a count that is not given back at once; an entry that is unlinked but not freed not counted, or
-//!   counted and not asked for; a shard that is empty leaves though it is open.
+//! - rules: the closer that does not count; a count that is not given back at once; an entry that is unlinked
+//!   but not freed not counted, or counted and not asked for; a shard that is empty leaves though it is open.
 #![cfg(loom)]
 
 use hoopsnake::model::Lifetime;

@@ -6,7 +6,7 @@
 use super::slot::{ADDRESS, EMPTY};
 #[cfg(any(test, fuzzing, loom))]
 use super::slot::{BELOW_TAG, tag_of};
-use super::table::{Entry, Space};
+use super::table::{Entry, Space, count};
 #[cfg(any(test, fuzzing, loom))]
 use super::table::{distance_of, place_of};
 use crate::sync::atomic::Ordering;
@@ -49,9 +49,7 @@ pub fn take_all<S: Space>(space: &S, hash: u64, into: &mut Vec<Entry>) -> Result
     }
     for slot in space.slots(space.view(hash).current()) {
         let entry = Entry(slot.load(Ordering::Relaxed) & ADDRESS);
-        if entry.0 != EMPTY
-            && (space.is_immortal(entry) || space.header(entry).count.try_increment())
-        {
+        if entry.0 != EMPTY && count(space, entry) {
             into.push(entry);
         }
     }

@@ -22,8 +22,9 @@
 //! the number of handles: it is an upper bound.
 //!
 //! Between zero and the claim (3) a thread has no count, but will touch the word. So an entry whose memory goes
-//! one day, one of an interner of the program's own, never is at zero (an object that no table knows of may be, for nobody else reaches it): its count goes from one to dead in one
-//! step ([`Count::decrement_at_once`], which has to know the word before, and so costs a load more).
+//! one day, one of an interner of the program's own, never is at zero: its count goes from one to dead in one
+//! step ([`Count::decrement_at_once`], which has to know the word before, and so costs a load more). An object that
+//! no table knows of may be at zero: nobody else reaches it.
 //!
 //! What a word means, in the order of numbers with a sign:
 //!
@@ -42,10 +43,9 @@
 //! What is common needs no look at the word before it is changed: what one locked addition or
 //! subtraction returns says by one comparison whether anything is special. (A load would have to wait for the
 //! locked operation before it: clone and drop took 4.8 ns with one each, `Arc` 4.0. And of two threads that count one
-//! entry each would fetch its line twice, to read and to write: a hit took a third longer.) So handles of an
-//! entry that became immortal
-//! while it lived are counted on, and it does not matter: its word starts in the middle of the immortal
-//! ones, and whoever meets it far from there sets it back ([`Count::settle`]). Counts that run over end up
+//! entry each would fetch its line twice, to read and to write: a hit took a tenth longer.) So handles of an
+//! entry that became immortal while it lived are counted on, and it does not matter: its word starts in the
+//! middle of the immortal ones, and whoever meets it far from there sets it back ([`Count::settle`]). Counts that run over end up
 //! there too, and dead words are set back likewise. Entries that were *made* immortal are never counted: their
 //! address says what they are (`regions.rs`), so that threads that share a popular one do not write to it.
 //!
@@ -86,8 +86,7 @@ const DEAD_WATCHED: u32 = 1 << 29;
 const WATCHED: u32 = 1 << 30;
 
 /// How far from the middle an immortal word may be, how many handles a watched entry may have, and how often
-/// a dead entry is looked at: so far
-/// from the end that not all threads together get there before one of them settles it.
+/// a dead entry is looked at: so far from the end that not all threads together get there before one of them settles it.
 const DRIFT: u32 = 1 << 28;
 
 /// Whether a word says that there are handles, and nothing else.
@@ -195,15 +194,15 @@ impl Count {
     pub fn increment(&self) {
         let now = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         if !is_plain(now) {
-            self.was_special(now);
+            self.settle_seen(now);
         }
     }
 
-    /// The rest of [`increment`](Self::increment), whose caller has a count.
+    /// As [`settle`](Self::settle), of a caller that has a count and saw this word.
     #[cold]
-    fn was_special(&self, now: u32) {
-        if now == IMMORTAL_FROM {
-            // At once, whatever others did meanwhile: who sees it now may count no more.
+    fn settle_seen(&self, word: u32) {
+        if is_immortal(word) && word.abs_diff(IMMORTAL) > DRIFT {
+            // At once, whatever others did meanwhile: who saw a word that ran over counts or watches no more.
             self.make_immortal();
         } else {
             self.settle();
@@ -299,10 +298,7 @@ impl Count {
                 Err(now) => seen = now,
             }
         }
-        // Run over and not settled yet, it could become a count again that nobody watches.
-        if is_immortal(seen) && seen.abs_diff(IMMORTAL) > DRIFT {
-            self.make_immortal();
-        }
+        self.settle_seen(seen);
     }
 
     /// Whether somebody does. The caller owns the entry.

@@ -331,13 +331,15 @@ pub fn look_up_again<S: Space>(
     None
 }
 
-/// Takes a count of an entry if it lives and matches: counts first, then compares. There is nothing to
-/// count of an immortal one: it was filled before its slot was, and never again.
+/// Takes a count of an entry, unless it is dead. There is nothing to count of an immortal one: it was filled
+/// before its slot was, and never again.
+pub(super) fn count<S: Space>(space: &S, entry: Entry) -> bool {
+    space.is_immortal(entry) || space.header(entry).count.try_increment()
+}
+
+/// Takes a count of an entry if it lives and matches: counts first, then compares.
 fn take<S: Space>(space: &S, entry: Entry, matches: impl Fn(Entry) -> bool) -> bool {
-    if space.is_immortal(entry) {
-        return matches(entry);
-    }
-    if !space.header(entry).count.try_increment() {
+    if !count(space, entry) {
         return false;
     }
     // Gives the count back, also when a user's comparison panics.
@@ -383,10 +385,9 @@ impl<S: Space> Counted<'_, S> {
 
 impl<S: Space> Drop for Counted<'_, S> {
     fn drop(&mut self) {
-        if !self.taken.is_plain() {
+        if !self.taken.is_count() {
             self.space.header(self.entry).count.settle();
-        }
-        if self.taken.is_count() && !self.space.is_immortal(self.entry) {
+        } else if !self.space.is_immortal(self.entry) {
             self.space.give_back(self.entry);
         }
     }
@@ -444,8 +445,7 @@ fn probe_locked<S: Space>(
     let mut probe = Probe::new(space, table, place);
     let mut twins = 0;
     while let Some(entry) = probe.next(Ordering::Relaxed) {
-        if matches(entry) && (space.is_immortal(entry) || space.header(entry).count.try_increment())
-        {
+        if matches(entry) && count(space, entry) {
             return Ok(entry);
         }
         twins += 1;
