@@ -373,7 +373,15 @@ fn a_thread_that_only_frees_keeps_nothing() {
         const WAITING: usize = 16;
         const BATCH: usize = 10_000;
         let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u64; 8]>>>(WAITING);
-        let consumer = std::thread::spawn(move || receive.into_iter().for_each(drop));
+        let consumer = std::thread::spawn(move || {
+            for (n, batch) in (0..).zip(receive) {
+                drop(batch);
+                // Now and then it stops, so that the queue is full at times wherever this runs.
+                if n % 40 == 0 {
+                    std::thread::sleep(Duration::from_millis(40));
+                }
+            }
+        });
         let round = || {
             let batch = (0..BATCH as u64).map(|n| Box::new([n; 8])).collect();
             send.send(batch).unwrap();
@@ -390,7 +398,9 @@ fn a_thread_that_only_frees_keeps_nothing() {
         drop(send);
         consumer.join().unwrap();
         println!("{start:.1} MiB, at most {most:.1}, with up to {under_way:.1} under way");
-        assert!(most <= start + under_way + 4.0, "{start} MiB, then {most}");
+        // The queue runs full and empty again and again: the heap learns to keep what that takes, and may have
+        // touched a huge page more. What such a thread kept would grow without end.
+        assert!(most <= start + under_way * 1.5 + 2.0, "{start} MiB, then {most}");
     });
 }
 
