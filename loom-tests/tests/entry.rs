@@ -4,15 +4,17 @@
 //! - orderings made Relaxed: `publish`, `take`, `decrement`, the claim, `is_only`, and either half
 //!   of `decrement_at_once`;
 //! - rules: a count taken of the dead; an addition to a dead word that is given back; an entry at zero that is
-//!   owned without a claim; a watched one claimed as another; a watcher who stores the word. (An entry at
+//!   owned without a claim; a watched one claimed as another; a watcher who stores the word; a dead word that is
+//!   set back whatever it has become; an upgrade without the cell's lock, or of a cell that is emptied after the
+//!   block is filled. (An entry at
 //!   zero that cannot be taken makes models of `table.rs` fail, `decrement` in place of `decrement_at_once`
 //!   one of `lifetime.rs`.)
 #![cfg(loom)]
 
 use hoopsnake::model::intern_entry::{Count, Header};
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 use loom_tests::explore;
 
@@ -238,4 +240,89 @@ fn who_becomes_immortal_does_not_die() {
         assert!(block.header.count.try_increment() && block.header.count.is_immortal());
         assert_eq!(block.deaths.load(Ordering::Relaxed), 0);
     });
+}
+
+/// A word that was looked at often while it was dead is set back while the block is filled: the new life stays.
+#[test]
+fn what_is_set_back_is_dead() {
+    explore("what is set back is dead", None, || {
+        let block = Block::new();
+        // The next one sets it back.
+        (0..3).for_each(|_| assert!(!block.header.count.try_increment()));
+        let reader = {
+            let block = block.clone();
+            thread::spawn(move || {
+                if block.header.count.try_increment() {
+                    assert_eq!(block.read(), 1);
+                    block.release(1);
+                }
+            })
+        };
+        block.fill(1, false);
+        reader.join().unwrap();
+        assert_eq!(block.read(), 1);
+        block.release(1);
+        assert_eq!(block.deaths.load(Ordering::Relaxed), 1);
+        assert!(block.header.count.is_dead());
+    });
+}
+
+/// Two threads count one that became immortal so often that both set it back.
+#[test]
+fn what_became_immortal_stays_so() {
+    explore("what became immortal stays so", None, || {
+        let block = Block::new();
+        block.fill(1, false);
+        let other = {
+            block.header.count.increment();
+            let block = block.clone();
+            thread::spawn(move || {
+                (0..3).for_each(|_| block.header.count.increment());
+                assert!(block.header.count.try_increment());
+                assert_eq!(block.read(), 1);
+                (0..5).for_each(|_| block.release(1));
+            })
+        };
+        assert!(block.header.count.make_immortal());
+        (0..4).for_each(|_| block.release(1));
+        other.join().unwrap();
+        assert!(block.header.count.is_immortal());
+        assert_eq!(block.deaths.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// A weak handle is upgraded while the last handle goes and the block is filled again: to this life or to none.
+#[test]
+fn an_upgrade_is_of_the_same_life() {
+    explore("an upgrade is of the same life", None, || {
+        let block = Block::new();
+        block.fill(1, false);
+        block.header.count.watch();
+        let cell = Arc::new(Mutex::new(true));
+        let upgrade = {
+            let (block, cell) = (block.clone(), cell.clone());
+            thread::spawn(move || {
+                let alive = cell.lock().unwrap();
+                if *alive && block.header.count.try_increment() {
+                    drop(alive);
+                    assert_eq!(block.read(), 1, "the value that it was a handle of");
+                    end(&block, &cell);
+                }
+            })
+        };
+        end(&block, &cell);
+        upgrade.join().unwrap();
+        assert_eq!(block.deaths.load(Ordering::Relaxed), 1);
+        assert_eq!(block.read(), 2);
+    });
+
+    /// As `release::last_drop` does: who owns the entry empties its cell, and frees the block after.
+    fn end(block: &Block, cell: &Mutex<bool>) {
+        if block.header.count.decrement() {
+            assert!(block.header.count.is_watched());
+            *cell.lock().unwrap() = false;
+            block.deaths.fetch_add(1, Ordering::Relaxed);
+            block.fill(2, false);
+        }
+    }
 }

@@ -87,7 +87,7 @@ const WATCHED: u32 = 1 << 30;
 
 /// How far from the middle an immortal word may be, how many handles a watched entry may have, and how often
 /// a dead entry is looked at: so far from the end that not all threads together get there before one of them settles it.
-const DRIFT: u32 = 1 << 28;
+const DRIFT: u32 = if cfg!(loom) { 3 } else { 1 << 28 };
 
 /// Whether a word says that there are handles, and nothing else.
 #[inline(always)]
