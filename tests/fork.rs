@@ -15,7 +15,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hoopsnake::intern::{Interned, intern};
+use hoopsnake::intern::{Interned, WeakInterned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
 mod adds_up;
@@ -56,10 +56,18 @@ fn intern_all(round: usize) {
     assert!(weak.upgrade().is_some_and(|again| again.ptr_eq(&value)));
 }
 
+/// A handle that the second call from here on drops: while this crate's locks are held for the fork.
+static DROPPED: Mutex<Option<(usize, Interned<str>)>> = Mutex::new(None);
+
 extern "C" fn another_handler() {
     CALLS.fetch_add(1, Ordering::Relaxed);
     allocate();
     intern_all(0);
+    let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((calls, _)) = &mut *dropped {
+        *calls += 1;
+        drop(dropped.take_if(|(calls, _)| *calls == 2));
+    }
 }
 
 /// What another library does, at the time that suits it.
@@ -224,6 +232,24 @@ fn x16_forks_of_a_process_that_interns() {
         stop.store(true, Ordering::Relaxed);
     });
     intern_all(0);
+}
+
+/// Another library's handler drops the last handle of an entry whose cell is locked for the fork.
+#[test]
+fn a_weak_handle_outlives_its_entry_in_a_handler() {
+    fn assert_gone(weak: &WeakInterned<str>) {
+        let (weak, (send, receive)) = (weak.clone(), sync_channel(1));
+        thread::spawn(move || send.send(weak.upgrade().is_none()));
+        assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "the cell is locked for ever");
+    }
+
+    let _alone = alone();
+    let word = intern("dropped by a handler");
+    let weak = word.downgrade();
+    *DROPPED.lock().unwrap() = Some((0, word));
+    fork(|| assert_gone(&weak));
+    assert!(DROPPED.lock().unwrap().is_none());
+    assert_gone(&weak);
 }
 
 /// A child forks again, and its child again.

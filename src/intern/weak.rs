@@ -117,7 +117,8 @@ fn cell_of(entry: NonNull<Header>) -> Arc<Cell> {
         // SAFETY: the count was just taken.
         return unsafe { Arc::from_raw(cell.as_ptr()) };
     }
-    let cell = NonNull::from(&*new);
+    // Not through a reference to the cell, which would not reach the counts.
+    let cell = NonNull::new(Arc::as_ptr(&new).cast_mut()).expect("an Arc is somewhere");
     list.insert_unique(hash_of(address), Listed { address, cell }, |at| hash_of(at.address));
     new
 }
@@ -133,7 +134,10 @@ pub(super) fn forget(entry: NonNull<Header>) {
     if let Ok(found) = found {
         let cell = found.remove().0.cell;
         // SAFETY: it was listed, so a weak handle has it: the last one waits for the list's lock.
-        *unsafe { cell.as_ref() }.entry.lock() = None;
+        let entry = unsafe { &cell.as_ref().entry };
+        *entry.lock() = None;
+        // If this thread forks and is in another library's handler: the end of the fork finds it no more.
+        entry.end_fork();
     }
 }
 
