@@ -65,7 +65,7 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
     }
     if let Contents::Values { destroy: Some(_), .. } = interner.contents {
         // SAFETY: the entry's own interner; the caller owns the entry.
-        unsafe { end_value(interner, entry) };
+        unsafe { end_value(this, entry) };
     } else {
         // SAFETY: the entry's own interner; the caller owns the entry.
         unsafe { Store::bury_plain(this, entry) };
@@ -77,7 +77,10 @@ pub(super) unsafe fn last_drop(entry: NonNull<Header>) {
 /// # Safety
 /// The entry is of this interner and dead, and the caller owns it.
 #[inline(never)]
-unsafe fn end_value(interner: &Store, entry: NonNull<Header>) {
+unsafe fn end_value(this: NonNull<Store>, entry: NonNull<Header>) {
+    // No reference is handed in: the interner may end here.
+    // SAFETY: mapped until this entry's block is freed.
+    let interner = unsafe { this.as_ref() };
     // SAFETY: the entry's own interner; the caller owns the entry.
     unsafe { interner.unlink(entry) };
     // SAFETY: unlinked, so that nobody but this thread knows of it.

@@ -260,30 +260,39 @@ unsafe fn destroy<T>(entry: NonNull<Header>) {
 pub(super) struct DeadBytes {
     /// The class of its block.
     pub(super) class: usize,
-    _boxed: Option<Box<[u8]>>,
+    /// No box yet: the table may still read the bytes, to find the entry.
+    boxed: Option<Boxed<u8>>,
 }
 
 impl DeadBytes {
     /// Of an entry without a box.
     #[inline(always)]
     pub(super) const fn without_box(class: usize) -> Self {
-        Self { class, _boxed: None }
+        Self { class, boxed: None }
     }
 
     /// # Safety
-    /// The caller owns the dead entry, which holds bytes, and frees its block.
+    /// The caller owns the dead entry, which holds bytes.
     pub(super) unsafe fn of(entry: EntryPtr) -> Self {
         // SAFETY: entries stay mapped.
         let header = unsafe { entry.0.as_ref() };
         // SAFETY: the caller owns the entry.
         let len = unsafe { header.length() };
-        let boxed = (len == BOXED).then(|| {
-            // SAFETY: the length says that the body is this.
-            let boxed = unsafe { entry.body().cast::<Boxed<u8>>().read() };
-            // SAFETY: `fill` leaked the box, and the entry it belonged to is dead.
-            unsafe { boxed.into_box() }
-        });
-        Self { class: class_of_length::<u8>(len), _boxed: boxed }
+        // SAFETY: the length says that the body is this.
+        let boxed = (len == BOXED).then(|| unsafe { entry.body().cast::<Boxed<u8>>().read() });
+        Self { class: class_of_length::<u8>(len), boxed }
+    }
+
+    /// Frees what the block led to.
+    ///
+    /// # Safety
+    /// The block is free.
+    #[inline(always)]
+    pub(super) unsafe fn end(self) {
+        if let Some(boxed) = self.boxed {
+            // SAFETY: `fill` leaked the box, and nothing leads to it any more.
+            drop(unsafe { boxed.into_box() });
+        }
     }
 }
 

@@ -335,15 +335,17 @@ impl Store {
     pub(super) unsafe fn bury_plain(this: NonNull<Self>, entry: NonNull<Header>) {
         // SAFETY: the entry's shard has not left.
         let dead = match unsafe { this.as_ref() }.contents {
-            // SAFETY: the caller owns the entry; the block is freed below, then its box.
+            // SAFETY: the caller owns the entry.
             Contents::Plain { .. } => unsafe { DeadBytes::of(EntryPtr(entry)) },
             Contents::Values { class, .. } => {
                 // SAFETY: the caller owns the entry.
                 DeadBytes::without_box(unsafe { class.of(entry) })
             }
         };
-        // SAFETY: the caller's promise; the box is not needed to remove the entry.
+        // SAFETY: the caller's promise; the bytes are still there.
         unsafe { Self::unlink_and_free(this, entry, dead.class) };
+        // SAFETY: the block is free.
+        unsafe { dead.end() };
     }
 
     /// A block of `class` for an entry of a shard.
