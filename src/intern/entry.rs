@@ -87,7 +87,7 @@ const WATCHED: u32 = 1 << 30;
 
 /// How far from the middle an immortal word may be, how many handles a watched entry may have, and how often
 /// a dead entry is looked at: so far from the end that not all threads together get there before one of them settles it.
-const DRIFT: u32 = if cfg!(loom) { 3 } else { 1 << 28 };
+pub const DRIFT: u32 = if cfg!(loom) { 4 } else { 1 << 28 };
 
 /// Whether a word says that there are handles, and nothing else.
 #[inline(always)]
@@ -107,6 +107,18 @@ const fn is_dead(word: u32) -> bool {
 /// Whether a word says that there are no handles, but the entry is not dead.
 const fn is_zero(word: u32) -> bool {
     word == ZERO || word == WATCHED
+}
+
+/// What a word is to be set back to, if it has gone too far.
+const fn set_back(word: u32) -> Option<u32> {
+    let (far, back) = match word {
+        IMMORTAL_FROM.. => (word.abs_diff(IMMORTAL), IMMORTAL),
+        ZERO.. => return None,
+        WATCHED.. => (word - WATCHED, IMMORTAL),
+        DEAD_WATCHED.. => (word - DEAD_WATCHED, DEAD_WATCHED),
+        _ => (word, DEAD),
+    };
+    if far > DRIFT { Some(back) } else { None }
 }
 
 /// What becomes of an entry without handles.
@@ -201,7 +213,7 @@ impl Count {
     /// As [`settle`](Self::settle), of a caller that has a count and saw this word.
     #[cold]
     fn settle_seen(&self, word: u32) {
-        if is_immortal(word) && word.abs_diff(IMMORTAL) > DRIFT {
+        if is_immortal(word) && set_back(word).is_some() {
             // At once, whatever others did meanwhile: who saw a word that ran over counts or watches no more.
             self.make_immortal();
         } else {
@@ -213,20 +225,12 @@ impl Count {
     /// what it is.
     #[cold]
     pub fn settle(&self) {
-        loop {
-            let word = self.0.load(Ordering::Relaxed);
-            let (far, back) = match word {
-                IMMORTAL_FROM.. => (word.abs_diff(IMMORTAL), IMMORTAL),
-                ZERO.. => return,
-                WATCHED.. => (word - WATCHED, IMMORTAL),
-                DEAD_WATCHED.. => (word - DEAD_WATCHED, DEAD_WATCHED),
-                _ => (word, DEAD),
-            };
+        let mut word = self.0.load(Ordering::Relaxed);
+        while let Some(back) = set_back(word) {
             // The caller may have no count, so that it must be this word that is set back.
-            if far <= DRIFT
-                || self.0.compare_exchange(word, back, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            {
-                return;
+            match self.0.compare_exchange(word, back, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
             }
         }
     }
@@ -254,25 +258,20 @@ impl Count {
     }
 
     /// As [`decrement`](Self::decrement), and the word is touched no more but by the owner: its memory may go
-    /// with the entry.
+    /// with the entry. (So an immortal one is left as it is: those who add set it back while they have a count.)
     pub fn decrement_at_once(&self) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
-        loop {
+        while !is_immortal(seen) {
             debug_assert!(!is_dead(seen) && !is_zero(seen), "more handles dropped than made");
             let less = seen.wrapping_sub(1);
             let last = is_zero(less);
             let next = if last { dead_from(less) } else { less };
             match self.0.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => {
-                    // Immortal ones stay, and their interner with them.
-                    if is_immortal(next) {
-                        self.settle();
-                    }
-                    return last;
-                }
+                Ok(_) => return last,
                 Err(now) => seen = now,
             }
         }
+        false
     }
 
     /// Whether the caller's handle is the only one, of an object that no table knows of: it owns it.
@@ -322,6 +321,12 @@ impl Count {
             WATCHED.. => Some(word - WATCHED),
             _ => Some(0),
         }
+    }
+
+    /// Whether the word is where it may stay.
+    #[cfg(loom)]
+    pub fn is_settled(&self) -> bool {
+        set_back(self.0.load(Ordering::Relaxed)).is_none()
     }
 
     /// The word itself.
@@ -458,9 +463,12 @@ mod tests {
             assert!(count.decrement_at_once());
             assert_eq!(count.word(), if watched { DEAD_WATCHED } else { DEAD });
         }
-        let count = Count(AtomicU32::new(IMMORTAL - DRIFT));
-        assert!(!count.decrement_at_once());
-        assert_eq!(count.word(), IMMORTAL);
+        // Who gives one back leaves an immortal one alone: its memory may have gone by the time that it looked again.
+        for word in [IMMORTAL_FROM, IMMORTAL - DRIFT - 1, IMMORTAL, u32::MAX] {
+            let count = Count(AtomicU32::new(word));
+            assert!(!count.decrement_at_once());
+            assert_eq!(count.word(), word);
+        }
     }
 
     /// Looks at a dead entry are not given back, and never bring it to life.

@@ -6,7 +6,8 @@
 //! last drops need tables and blocks. So its parts leave one by one, each once, in whatever order:
 //! each shard when it is closed and its last block is freed (`table.rs` says when, under the shard's
 //! lock), and the closer when it has closed all shards. Each leaves after its last access, the unlocking
-//! of the shard's lock included; the last to leave unmaps everything.
+//! of the shard's lock included; the last to leave unmaps everything. (Who unlocked before the one that leaves may
+//! still be about to wake a sleeper by the word's address: that touches no memory.)
 //!
 //! # Orderings
 //! Leaving is a Release, and an Acquire load follows the last: all accesses came before the end.

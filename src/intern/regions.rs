@@ -41,7 +41,9 @@ pub(super) const STARTER_BLOCK: usize = 128;
 pub(super) const SPANS: u8 = u8::MAX;
 /// Whether memory is given back while the interner lives. Readers may look at it at any time: a purge
 /// must not take it away for a moment, as it does on Windows. (Where it has to write zeroes, for a system that
-/// refuses, it lowers dead words, which stay dead.)
+/// refuses, as with locked memory, or at the ends of a range where the kernel's pages are larger than ours, it lowers
+/// dead words, which stay dead, beside late readers who add to them: no machine minds, the language's memory model
+/// calls it a race.)
 pub(super) const PURGES: bool = os::LAZY && !cfg!(windows);
 /// log2 of the lengths that tables can have, at most.
 const LEVELS: usize = 32;
