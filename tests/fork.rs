@@ -234,15 +234,16 @@ fn x16_forks_of_a_process_that_interns() {
     intern_all(0);
 }
 
+/// Asks on another thread, and not for ever.
+fn assert_gone(weak: &WeakInterned<str>) {
+    let (weak, (send, receive)) = (weak.clone(), sync_channel(1));
+    thread::spawn(move || send.send(weak.upgrade().is_none()));
+    assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "the cell is locked for ever");
+}
+
 /// Another library's handler drops the last handle of an entry whose cell is locked for the fork.
 #[test]
 fn a_weak_handle_outlives_its_entry_in_a_handler() {
-    fn assert_gone(weak: &WeakInterned<str>) {
-        let (weak, (send, receive)) = (weak.clone(), sync_channel(1));
-        thread::spawn(move || send.send(weak.upgrade().is_none()));
-        assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "the cell is locked for ever");
-    }
-
     let _alone = alone();
     let word = intern("dropped by a handler");
     let weak = word.downgrade();
@@ -250,6 +251,25 @@ fn a_weak_handle_outlives_its_entry_in_a_handler() {
     fork(|| assert_gone(&weak));
     assert!(DROPPED.lock().unwrap().is_none());
     assert_gone(&weak);
+}
+
+/// Other threads look at a weak handle of a dead entry while the process forks.
+#[test]
+fn a_dead_weak_handle_is_dead_in_a_child() {
+    let _alone = alone();
+    let weak = intern("dead before the fork").downgrade();
+    let (stop, begin) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE {
+                    assert!(weak.upgrade().is_none());
+                }
+            });
+        }
+        (0..20).for_each(|_| fork(|| assert_gone(&weak)));
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 /// A child forks again, and its child again.

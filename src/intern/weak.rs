@@ -7,12 +7,20 @@
 //!
 //! The lock of the list comes before that of a cell. Nothing is allocated, freed or dropped under
 //! either, and no look-up needs them.
+//!
+//! A fork takes the locks of the lists and of the cells in them. Those of the dead are in none, and one may be
+//! held in a child by a thread that is not there: so a cell says without its lock that it is dead.
+//!
+//! # Orderings
+//! That flag is Relaxed: it is set under the list's lock, which the forking thread takes after, and its child
+//! starts from there. To all others it only spares the lock, which tells them the same.
 
 use super::entry::Header;
 use super::hash::Seed;
 use super::interned::Interned;
 use super::regions;
 use super::value::EntryPtr;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, RawMutex, RawMutexGuard};
 use core::fmt;
 use core::marker::PhantomData;
@@ -31,6 +39,8 @@ type List = HashTable<Listed>;
 struct Cell {
     /// Where the entry is, or was.
     address: usize,
+    /// Whether the entry has died, and the cell is no longer listed.
+    dead: AtomicBool,
     entry: RawMutex<Option<Alive>>,
 }
 
@@ -107,7 +117,8 @@ pub(super) fn end_fork() {
 /// The cell of a live entry.
 fn cell_of(entry: NonNull<Header>) -> Arc<Cell> {
     let address = entry.addr().get();
-    let new = Arc::new(Cell { address, entry: RawMutex::new(Some(Alive(entry))) });
+    let (dead, alive) = (AtomicBool::new(false), RawMutex::new(Some(Alive(entry))));
+    let new = Arc::new(Cell { address, dead, entry: alive });
     let mut list = lock_with_room(list_of(address));
     let found = list.find(hash_of(address), |listed| listed.address == address);
     if let Some(&Listed { cell, .. }) = found {
@@ -134,10 +145,11 @@ pub(super) fn forget(entry: NonNull<Header>) {
     if let Ok(found) = found {
         let cell = found.remove().0.cell;
         // SAFETY: it was listed, so a weak handle has it: the last one waits for the list's lock.
-        let entry = unsafe { &cell.as_ref().entry };
-        *entry.lock() = None;
+        let cell = unsafe { cell.as_ref() };
+        cell.dead.store(true, Ordering::Relaxed);
+        *cell.entry.lock() = None;
         // If this thread forks and is in another library's handler: the end of the fork finds it no more.
-        entry.end_fork();
+        cell.entry.end_fork();
     }
 }
 
@@ -214,7 +226,11 @@ impl<T: ?Sized> WeakInterned<T> {
     /// assert!(spam.downgrade().upgrade().unwrap().ptr_eq(&spam));
     /// ```
     pub fn upgrade(&self) -> Option<Interned<T>> {
-        let entry = self.cell.as_ref()?.entry.lock();
+        let cell = self.cell.as_ref()?;
+        if cell.dead.load(Ordering::Relaxed) {
+            return None;
+        }
+        let entry = cell.entry.lock();
         let Alive(entry) = (*entry)?;
         // SAFETY: the block is not free while the cell has its address, and the cell is locked.
         let header = unsafe { entry.as_ref() };
