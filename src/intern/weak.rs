@@ -158,7 +158,7 @@ pub(super) fn forget(entry: NonNull<Header>) {
 /// Python's `weakref.ref`. An equal value that is interned later is another entry: this handle does not
 /// come back to life.
 ///
-/// One word, and about 40 bytes for all weak handles of one entry. Entries that never had weak handles
+/// One word, and 56 bytes and a place in a table for all weak handles of one entry. Entries that never had weak handles
 /// pay nothing; of one that had any each look-up, clone and drop costs a load and a call more, and the last drop one
 /// more lock.
 ///
