@@ -1,9 +1,14 @@
 //! Immortal text that the program names in its source.
+//!
+//! The handle is published by whoever comes first, and not under a lock: in a forked child a thread that is not
+//! there would hold it for ever.
 
+use super::entry::Header;
 use super::interned::Interned;
-use crate::sync::OnceLock;
+use crate::sync::Published;
 use core::fmt;
 use core::ops::Deref;
+use core::ptr::NonNull;
 
 /// An immortal text, interned when it is first used: for statics. [`atom!`](crate::atom) makes one in an
 /// expression.
@@ -20,7 +25,8 @@ use core::ops::Deref;
 /// ```
 pub struct Atom {
     text: &'static str,
-    handle: OnceLock<Interned<str>>,
+    /// An immortal entry of `str`.
+    entry: Published<Header>,
 }
 
 impl Atom {
@@ -32,12 +38,12 @@ impl Atom {
     /// assert_eq!(NAME.get().len(), 4);
     /// ```
     pub const fn new(text: &'static str) -> Self {
-        Self { text, handle: OnceLock::new() }
+        Self { text, entry: Published::new() }
     }
 
     /// The handle, the same one for every atom of this text.
     ///
-    /// Costs a load and a test; the first time, what [`intern`](super::intern) costs, and a lock.
+    /// Costs a load and a test; the first time, what [`intern`](super::intern) costs.
     ///
     /// # Panics
     /// If memory is refused, the first time: as [`intern`](super::intern).
@@ -49,10 +55,21 @@ impl Atom {
     /// ```
     #[inline(always)]
     pub fn get(&self) -> &Interned<str> {
-        self.handle.get_or_init(
-            #[cold]
-            || Interned::intern_immortal(self.text),
-        )
+        if self.entry.get().is_none() {
+            self.intern();
+        }
+        let handle = self.entry.place().cast::<Interned<str>>();
+        // SAFETY: the word is the address of an immortal entry of `str`, which is what a handle of one is. It is not
+        // written any more: `intern` alone publishes, and only the first time.
+        unsafe { &*handle }
+    }
+
+    #[cold]
+    fn intern(&self) {
+        // All who come here get the same entry.
+        let entry: NonNull<Header> = Interned::<str>::intern_immortal(self.text).entry();
+        // SAFETY: the entry was filled when it was found, and is immortal.
+        unsafe { self.entry.publish_first(entry) };
     }
 }
 

@@ -44,6 +44,8 @@ use core::ptr::NonNull;
 ///
 /// Bytes: 24 for text of up to 8 bytes, in general 16 and the value, rounded up to 8 (up to 128
 /// bytes) or an eighth; and 11 to 22 for the table.
+// `Atom` lends its address as one of these.
+#[repr(transparent)]
 pub struct Interned<T: ?Sized> {
     entry: NonNull<Header>,
     contents: PhantomData<T>,
