@@ -289,7 +289,7 @@ fn what_became_immortal_stays_so() {
 }
 
 /// What `weak.rs` does, which is not compiled here, with a cell of this model's own: tried, an upgrade without the
-/// cell's lock, and a cell that is emptied after the block is filled; both fail.
+/// lock, and a cell that is emptied after the block is filled; both fail.
 ///
 /// A weak handle is upgraded while the last handle goes and the block is filled again: to this life or to none.
 #[test]

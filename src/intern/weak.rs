@@ -1,36 +1,38 @@
 //! Handles that do not keep their value.
 //!
 //! A weak handle shares a *cell* with others of the same entry, which holds the entry's address. Cells of
-//! live entries are listed by that address. Who owns a dead entry that was watched empties its cell
-//! before the block goes back ([`forget`]); who looks at the entry does so under the cell's lock. So
-//! while a cell has an address, a count that can be taken is one of the same life of the entry.
+//! live entries are listed by that address, in one of some lists with a lock each. Who owns a dead entry that was
+//! watched empties its cell before the block goes back ([`forget`]); who looks at the entry does so under the
+//! same lock, that of the cell's list. So while a cell has an entry, a count that can be taken is one of the same
+//! life of the entry.
 //!
-//! The lock of the list comes before that of a cell. Nothing is allocated, freed or dropped under
-//! either, and no look-up needs them.
-//!
-//! A fork takes the locks of the lists and of the cells in them. Those of the dead are in none, and one may be
-//! held in a child by a thread that is not there: so a cell says without its lock that it is dead.
+//! Nothing is allocated, freed or dropped under these locks, and no look-up needs them. A fork takes them all: cells
+//! have none of their own, of which there would be as many as cells, in lists or out of them.
 //!
 //! # Orderings
-//! That flag is Relaxed: it is set under the list's lock, which the forking thread takes after, and its child
-//! starts from there. To all others it only spares the lock, which tells them the same.
+//! Relaxed: a cell's entry changes under the lock. Who sees without it that there is none is spared the lock, and
+//! does not come after the death by that (nor does who is told by `std`'s `Weak`).
 
 use super::entry::Header;
 use super::hash::Seed;
 use super::interned::Interned;
 use super::regions;
 use super::value::EntryPtr;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Arc, RawMutex, RawMutexGuard};
 use core::fmt;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use hashbrown::HashTable;
 
-const LISTS: usize = 16;
+const LISTS: usize = 64;
 
 /// The cells of live entries, by their entries' addresses.
-static CELLS: [RawMutex<List>; LISTS] = [const { RawMutex::new(HashTable::new()) }; LISTS];
+static CELLS: [Locked; LISTS] = [const { Locked(RawMutex::new(HashTable::new())) }; LISTS];
+
+/// In lines of its own: threads upgrade handles of different entries at once.
+#[repr(align(64))]
+struct Locked(RawMutex<List>);
 
 type List = HashTable<Listed>;
 
@@ -39,17 +41,9 @@ type List = HashTable<Listed>;
 struct Cell {
     /// Where the entry is, or was.
     address: usize,
-    /// Whether the entry has died, and the cell is no longer listed.
-    dead: AtomicBool,
-    entry: RawMutex<Option<Alive>>,
+    /// The entry, as long as its block is not free; from then on null, and the cell is not listed.
+    entry: AtomicPtr<Header>,
 }
-
-/// The address of an entry whose block is not free.
-#[derive(Debug, Clone, Copy)]
-struct Alive(NonNull<Header>);
-
-// SAFETY: entries are shared between threads.
-unsafe impl Send for Alive {}
 
 /// A cell in a list, which has no count of it: the last weak handle takes it out.
 #[derive(Debug)]
@@ -66,7 +60,7 @@ fn hash_of(address: usize) -> u64 {
 }
 
 fn list_of(address: usize) -> &'static RawMutex<List> {
-    &CELLS[(hash_of(address) >> 32) as usize % LISTS]
+    &CELLS[(hash_of(address) >> 32) as usize % LISTS].0
 }
 
 /// Locks a list that has room for one more.
@@ -93,32 +87,18 @@ fn lock_with_room(list: &'static RawMutex<List>) -> RawMutexGuard<'static, List>
 
 /// Takes all locks for the time of a fork.
 pub(super) fn begin_fork() {
-    for list in &CELLS {
-        list.begin_fork();
-        // This thread passes.
-        for listed in list.lock().iter() {
-            // SAFETY: a listed cell has a weak handle: the last one takes it out under the list's lock.
-            unsafe { listed.cell.as_ref() }.entry.begin_fork();
-        }
-    }
+    CELLS.iter().for_each(|list| list.0.begin_fork());
 }
 
 /// Gives them back.
 pub(super) fn end_fork() {
-    for list in &CELLS {
-        for listed in list.lock().iter() {
-            // SAFETY: as above.
-            unsafe { listed.cell.as_ref() }.entry.end_fork();
-        }
-        list.end_fork();
-    }
+    CELLS.iter().for_each(|list| list.0.end_fork());
 }
 
 /// The cell of a live entry.
 fn cell_of(entry: NonNull<Header>) -> Arc<Cell> {
     let address = entry.addr().get();
-    let (dead, alive) = (AtomicBool::new(false), RawMutex::new(Some(Alive(entry))));
-    let new = Arc::new(Cell { address, dead, entry: alive });
+    let new = Arc::new(Cell { address, entry: AtomicPtr::new(entry.as_ptr()) });
     let mut list = lock_with_room(list_of(address));
     let found = list.find(hash_of(address), |listed| listed.address == address);
     if let Some(&Listed { cell, .. }) = found {
@@ -146,10 +126,7 @@ pub(super) fn forget(entry: NonNull<Header>) {
         let cell = found.remove().0.cell;
         // SAFETY: it was listed, so a weak handle has it: the last one waits for the list's lock.
         let cell = unsafe { cell.as_ref() };
-        cell.dead.store(true, Ordering::Relaxed);
-        *cell.entry.lock() = None;
-        // If this thread forks and is in another library's handler: the end of the fork finds it no more.
-        cell.entry.end_fork();
+        cell.entry.store(ptr::null_mut(), Ordering::Relaxed);
     }
 }
 
@@ -158,7 +135,7 @@ pub(super) fn forget(entry: NonNull<Header>) {
 /// Python's `weakref.ref`. An equal value that is interned later is another entry: this handle does not
 /// come back to life.
 ///
-/// One word, and 56 bytes and a place in a table for all weak handles of one entry. Entries that never had weak handles
+/// One word, and 32 bytes and a place in a table for all weak handles of one entry. Entries that never had weak handles
 /// pay nothing; of one that had any each look-up, clone and drop costs a load and a call more, and the last drop one
 /// more lock.
 ///
@@ -217,8 +194,8 @@ impl<T: ?Sized> WeakInterned<T> {
 
     /// A handle that keeps the value, unless the entry has died.
     ///
-    /// Calling Python's weak reference. Costs a lock that only weak handles of this entry take, and an atomic
-    /// addition.
+    /// Calling Python's weak reference. Costs one of a few dozen locks that only weak handles take, and an atomic
+    /// addition; a load once the entry has died.
     ///
     /// ```
     /// # use hoopsnake::intern::intern;
@@ -227,12 +204,10 @@ impl<T: ?Sized> WeakInterned<T> {
     /// ```
     pub fn upgrade(&self) -> Option<Interned<T>> {
         let cell = self.cell.as_ref()?;
-        if cell.dead.load(Ordering::Relaxed) {
-            return None;
-        }
-        let entry = cell.entry.lock();
-        let Alive(entry) = (*entry)?;
-        // SAFETY: the block is not free while the cell has its address, and the cell is locked.
+        NonNull::new(cell.entry.load(Ordering::Relaxed))?;
+        let _list = list_of(cell.address).lock();
+        let entry = NonNull::new(cell.entry.load(Ordering::Relaxed))?;
+        // SAFETY: the block is not free while the cell has its entry, and the cell's list is locked.
         let header = unsafe { entry.as_ref() };
         if !regions::is_immortal(entry) && !header.count.try_increment() {
             return None;
