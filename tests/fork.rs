@@ -15,7 +15,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hoopsnake::intern::{Interned, WeakInterned, intern};
+use hoopsnake::intern::{Atom, Interned, WeakInterned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
 mod adds_up;
@@ -59,10 +59,31 @@ fn intern_all(round: usize) {
 /// A handle that the second call from here on drops: while this crate's locks are held for the fork.
 static DROPPED: Mutex<Option<(usize, Interned<str>)>> = Mutex::new(None);
 
+/// Something to do, and the calls of the handler since it was set.
+type Later = (usize, fn());
+
+/// What the second call from here on does, and whether it did.
+static MAKE: Mutex<Option<Later>> = Mutex::new(None);
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+/// Does it, and leaves other threads some time to follow.
+fn make_in_handler() {
+    let mut make = MAKE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((calls, f)) = &mut *make else { return };
+    *calls += 1;
+    if *calls == 2 {
+        f();
+        *make = None;
+        MADE.store(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 extern "C" fn another_handler() {
     CALLS.fetch_add(1, Ordering::Relaxed);
     allocate();
     intern_all(0);
+    make_in_handler();
     let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((calls, _)) = &mut *dropped {
         *calls += 1;
@@ -238,10 +259,10 @@ fn x16_forks_of_a_process_that_interns() {
 fn assert_gone(weak: &WeakInterned<str>) {
     let (weak, (send, receive)) = (weak.clone(), sync_channel(1));
     thread::spawn(move || send.send(weak.upgrade().is_none()));
-    assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "the cell is locked for ever");
+    assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
 }
 
-/// Another library's handler drops the last handle of an entry whose cell is locked for the fork.
+/// Another library's handler drops the last handle of an entry whose weak handles' lock is held for the fork.
 #[test]
 fn a_weak_handle_outlives_its_entry_in_a_handler() {
     let _alone = alone();
@@ -253,23 +274,104 @@ fn a_weak_handle_outlives_its_entry_in_a_handler() {
     assert_gone(&weak);
 }
 
-/// Other threads look at a weak handle of a dead entry while the process forks.
-#[test]
-fn a_dead_weak_handle_is_dead_in_a_child() {
-    let _alone = alone();
-    let weak = intern("dead before the fork").downgrade();
+/// Runs `work` in two threads while the process forks, and `check` on a thread of each child.
+fn fork_beside(work: impl Fn() + Sync, check: impl Fn() -> bool + Clone + Send + 'static) {
     let (stop, begin) = (AtomicBool::new(false), Instant::now());
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE {
-                    assert!(weak.upgrade().is_none());
+                    work();
                 }
             });
         }
-        (0..20).for_each(|_| fork(|| assert_gone(&weak)));
+        for _ in 0..20 {
+            let check = check.clone();
+            fork(move || {
+                let (send, receive) = sync_channel(1);
+                thread::spawn(move || send.send(check()));
+                assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
+            });
+        }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Other threads look at a weak handle of a dead entry while the process forks.
+#[test]
+fn a_dead_weak_handle_is_dead_in_a_child() {
+    let _alone = alone();
+    let weak = intern("dead before the fork").downgrade();
+    let theirs = weak.clone();
+    fork_beside(|| assert!(weak.upgrade().is_none()), move || theirs.upgrade().is_none());
+}
+
+/// Other threads upgrade a weak handle of a live entry, and its child does.
+#[test]
+fn a_live_weak_handle_is_alive_in_a_child() {
+    let _alone = alone();
+    let word = intern("alive in the child");
+    let (weak, theirs) = (word.downgrade(), word.downgrade());
+    fork_beside(|| assert!(weak.upgrade().is_some()), move || theirs.upgrade().is_some());
+}
+
+/// Weak handles come and go in other threads, and in the child.
+#[test]
+fn a_child_makes_weak_handles() {
+    let _alone = alone();
+    let word = intern("handles come and go");
+    let theirs = word.clone();
+    fork_beside(|| drop(word.downgrade()), move || theirs.downgrade().upgrade().is_some());
+}
+
+/// A child uses the atoms that another thread was about to make.
+#[test]
+fn a_child_uses_atoms() {
+    let _alone = alone();
+    let atoms: &'static [Atom] = Vec::leak((0..400_000).map(|_| Atom::new("an atom")).collect());
+    let next = AtomicUsize::new(0);
+    fork_beside(
+        || {
+            atoms.get(next.fetch_add(1, Ordering::Relaxed)).map(Atom::get);
+        },
+        move || atoms.iter().all(|atom| **atom.get() == *"an atom"),
+    );
+}
+
+/// Other handlers are the first to intern values of some types, while this crate's locks are held for the fork;
+/// other threads follow.
+#[test]
+fn an_interner_is_made_in_a_handler() {
+    #[derive(PartialEq, Eq, Hash)]
+    struct Fresh<const N: usize>;
+
+    fn make<const N: usize>() {
+        (0..100).for_each(|_| drop(Interned::new(Fresh::<N>)));
+    }
+
+    let _alone = alone();
+    let all: [fn(); 10] = [
+        make::<0>, make::<1>, make::<2>, make::<3>, make::<4>, make::<5>, make::<6>, make::<7>,
+        make::<8>, make::<9>,
+    ];
+    for f in all {
+        MADE.store(0, Ordering::Relaxed);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while MADE.load(Ordering::Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                while !stop.load(Ordering::Relaxed) {
+                    f();
+                }
+            });
+            *MAKE.lock().unwrap() = Some((0, f));
+            fork(f);
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(MADE.load(Ordering::Relaxed), 1);
+    }
 }
 
 /// A child forks again, and its child again.

@@ -46,6 +46,11 @@ pub(super) unsafe fn join(interner: NonNull<Store>) {
     if let Some(first) = &first {
         links(first).before.set(Some(interner));
     }
+    if all.is_for_fork() {
+        // Made in another library's handler: it is in the list, so the end of the fork gives its locks back.
+        // SAFETY: the caller's: it is filled.
+        unsafe { interner.as_ref() }.begin_fork();
+    }
 }
 
 /// An interner leaves the list.

@@ -4,6 +4,7 @@
 //! made when first needed and never freed; each is twice as long as the one before.
 
 use super::entry::Count;
+use super::fork;
 use crate::sync::{Published, RawMutex};
 use alloc::boxed::Box;
 use core::borrow::Borrow;
@@ -68,6 +69,7 @@ fn make_segment(segment: &Published<Segment>, log2: u32) -> &'static Segment {
     let numbers = (1_i64 << log2) + 1..=1 << (log2 + 1);
     let objects = numbers.map(|value| Object { value, count: Count::immortal() });
     let made = NonNull::from(Box::leak(Box::new(Segment(objects.collect()))));
+    fork::register();
     let lock = GROW.lock();
     if let Some(objects) = segment.get() {
         drop(lock);

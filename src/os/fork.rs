@@ -16,8 +16,9 @@
 //! in descending order of their number, as everybody takes them who needs two: `heap` has 10, what
 //! allocates under its own locks has more. What no order helps: a handler that was registered before ours
 //! runs while we hold the locks; if it waits for a lock of its own, under which another thread allocates,
-//! both wait for ever. What is not under a lock, like the pools that other
-//! threads hold, may be torn in the child and must not be touched there.
+//! both wait for ever. Locks that such a handler makes or registers are taken for the fork then and there. What
+//! is not under a lock, like the pools that other threads hold, may be torn in the child and must not be touched
+//! there.
 //!
 //! # Orderings
 //! Relaxed: `known` only keeps the list short; the list is behind its lock.
@@ -70,9 +71,14 @@ impl ForkLocks {
     #[cold]
     fn register_slow(&'static self) {
         let mut list = LIST.lock();
-        if self.known.swap(true, Ordering::Relaxed) {
+        if self.known.load(Ordering::Relaxed) {
             return;
         }
+        if list.is_for_fork() {
+            // In another's handler: the end of the fork gives these locks back with the others.
+            (self.begin)();
+        }
+        self.known.store(true, Ordering::Relaxed);
         self.insert(&mut list.first);
         let armed = core::mem::replace(&mut list.armed, true);
         drop(list);

@@ -107,6 +107,14 @@ pub struct RawMutexGuard<'a, T> {
     locked: bool,
 }
 
+#[cfg(not(loom))]
+impl<T> RawMutexGuard<'_, T> {
+    /// Whether this thread forks, and holds the lock until [`RawMutex::end_fork`].
+    pub fn is_for_fork(&self) -> bool {
+        !self.locked
+    }
+}
+
 impl<T> Deref for RawMutexGuard<'_, T> {
     type Target = T;
 
