@@ -328,14 +328,30 @@ fn a_child_makes_weak_handles() {
 #[test]
 fn a_child_uses_atoms() {
     let _alone = alone();
-    let atoms: &'static [Atom] = Vec::leak((0..400_000).map(|_| Atom::new("an atom")).collect());
-    let next = AtomicUsize::new(0);
-    fork_beside(
-        || {
-            atoms.get(next.fetch_add(1, Ordering::Relaxed)).map(Atom::get);
-        },
-        move || atoms.iter().all(|atom| **atom.get() == *"an atom"),
-    );
+    for _ in 0..20 {
+        let atoms: &'static [Atom] = Vec::leak((0..50_000).map(|_| Atom::new("an atom")).collect());
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for (at, atom) in atoms.iter().enumerate() {
+                    next.store(at, Ordering::Relaxed);
+                    atom.get();
+                }
+            });
+            while next.load(Ordering::Relaxed) < 1000 {
+                thread::yield_now();
+            }
+            fork(|| {
+                let next = next.load(Ordering::Relaxed);
+                let near = &atoms[next - 1000..atoms.len().min(next + 1000)];
+                let (send, receive) = sync_channel(1);
+                thread::spawn(move || {
+                    send.send(near.iter().all(|atom| **atom.get() == *"an atom"))
+                });
+                assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
+            });
+        });
+    }
 }
 
 /// Other handlers are the first to intern values of some types, while this crate's locks are held for the fork;
@@ -356,13 +372,14 @@ fn an_interner_is_made_in_a_handler() {
     ];
     for f in all {
         MADE.store(0, Ordering::Relaxed);
-        let stop = AtomicBool::new(false);
+        let (stop, begin) = (AtomicBool::new(false), Instant::now());
+        let goes_on = || !stop.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE;
         thread::scope(|scope| {
             scope.spawn(|| {
-                while MADE.load(Ordering::Relaxed) == 0 {
+                while MADE.load(Ordering::Relaxed) == 0 && goes_on() {
                     thread::yield_now();
                 }
-                while !stop.load(Ordering::Relaxed) {
+                while goes_on() {
                     f();
                 }
             });

@@ -1,9 +1,10 @@
 //! Immortal text that the program names in its source.
 //!
-//! The handle is published by whoever comes first, and not under a lock: in a forked child a thread that is not
-//! there would hold it for ever.
+//! The handle is published by whoever comes first, under a lock that forks take: another, like a `OnceLock`'s, may be
+//! held for ever in a child by a thread that is not there.
 
 use super::entry::Header;
+use super::global;
 use super::interned::Interned;
 use crate::sync::Published;
 use core::fmt;
@@ -43,7 +44,7 @@ impl Atom {
 
     /// The handle, the same one for every atom of this text.
     ///
-    /// Costs a load and a test; the first time, what [`intern`](super::intern) costs.
+    /// Costs a load and a test; the first time, what [`intern`](super::intern) costs, and a lock.
     ///
     /// # Panics
     /// If memory is refused, the first time: as [`intern`](super::intern).
@@ -60,16 +61,18 @@ impl Atom {
         }
         let handle = self.entry.place().cast::<Interned<str>>();
         // SAFETY: the word is the address of an immortal entry of `str`, which is what a handle of one is. It is not
-        // written any more: `intern` alone publishes, and only the first time.
+        // written any more: `intern` alone publishes, and only once, before this thread found the word not null.
         unsafe { &*handle }
     }
 
     #[cold]
     fn intern(&self) {
-        // All who come here get the same entry.
         let entry: NonNull<Header> = Interned::<str>::intern_immortal(self.text).entry();
-        // SAFETY: the entry was filled when it was found, and is immortal.
-        unsafe { self.entry.publish_first(entry) };
+        let _lock = global::GROW.lock();
+        if self.entry.get().is_none() {
+            // SAFETY: the entry was filled when it was found, and is immortal.
+            unsafe { self.entry.publish(entry) };
+        }
     }
 }
 

@@ -30,7 +30,7 @@ unsafe impl Send for List {}
 static ALL: RawMutex<List> = RawMutex::new(List(None));
 static LOCKS: ForkLocks = ForkLocks::new(20, begin, end);
 
-/// To be called under no lock, before an interner is mapped.
+/// To be called under no lock, before an interner is mapped or another of these locks is taken.
 pub(super) fn register() {
     LOCKS.register();
 }

@@ -21,7 +21,8 @@
 //! there.
 //!
 //! # Orderings
-//! Relaxed: `known` only keeps the list short; the list is behind its lock.
+//! Relaxed: the list is behind its lock. Who finds `known` set in the middle of a fork finds the locks taken for it:
+//! they were taken before, and nobody had taken them until then.
 
 use core::cell::Cell;
 

@@ -3,7 +3,7 @@
 //! # Protocol
 //! A publisher, under a lock of its own, fills the value and stores its address; readers take the
 //! address without a lock and read the value. An address is only ever replaced by that of a value from
-//! which the old one can be reached. Or publishers have no lock, and the first one's value stays.
+//! which the old one can be reached.
 //!
 //! # Orderings
 //! Storing is Release and reading Acquire: who finds the address finds the value filled.
@@ -37,15 +37,6 @@ impl<T: 'static> Published<T> {
     /// The value is filled, lives for ever, and is shared from here on.
     pub unsafe fn publish(&self, value: NonNull<T>) {
         self.0.store(value.as_ptr(), Ordering::Release);
-    }
-
-    /// Publishes a value unless one is published.
-    ///
-    /// # Safety
-    /// As [`publish`](Self::publish).
-    pub unsafe fn publish_first(&self, value: NonNull<T>) {
-        let (new, order) = (value.as_ptr(), Ordering::Release);
-        let _ = self.0.compare_exchange(null_mut(), new, order, Ordering::Relaxed);
     }
 
     /// The place itself, which is a pointer to a `T`: null, or as [`get`](Self::get) returns it.
