@@ -33,7 +33,6 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub(crate) struct ForkLocks {
     order: u8,
-    #[cfg_attr(any(not(unix), miri), expect(dead_code, reason = "no forks there"))]
     begin: fn(),
     #[cfg_attr(any(not(unix), miri), expect(dead_code, reason = "no forks there"))]
     end: fn(),
