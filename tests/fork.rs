@@ -19,15 +19,14 @@ use hoopsnake::intern::{Atom, Interned, WeakInterned, intern};
 use hoopsnake::{PoolAlloc, heap};
 
 mod adds_up;
+mod forked;
 mod watched;
 use adds_up::assert_adds_up;
+use forked::{PATIENCE, fork};
 use watched::Watched;
 
 #[global_allocator]
 static GLOBAL: Watched = Watched;
-
-/// How long a child may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls of the handlers in this process.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -56,38 +55,27 @@ fn intern_all(round: usize) {
     assert!(weak.upgrade().is_some_and(|again| again.ptr_eq(&value)));
 }
 
-/// A handle that the second call from here on drops: while this crate's locks are held for the fork.
-static DROPPED: Mutex<Option<(usize, Interned<str>)>> = Mutex::new(None);
-
 /// Something to do, and the calls of the handler since it was set.
-type Later = (usize, fn());
+type Later = (usize, Box<dyn FnOnce() + Send>);
 
-/// What the second call from here on does, and whether it did.
-static MAKE: Mutex<Option<Later>> = Mutex::new(None);
-static MADE: AtomicUsize = AtomicUsize::new(0);
+/// What the second call from here on does: while this crate's locks are held for the fork.
+static LATER: Mutex<Option<Later>> = Mutex::new(None);
 
-/// Does it, and leaves other threads some time to follow.
-fn make_in_handler() {
-    let mut make = MAKE.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some((calls, f)) = &mut *make else { return };
-    *calls += 1;
-    if *calls == 2 {
-        f();
-        *make = None;
-        MADE.store(1, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(20));
-    }
+/// Has the next fork's handler do something.
+fn in_handler(f: impl FnOnce() + Send + 'static) {
+    *LATER.lock().unwrap() = Some((0, Box::new(f)));
 }
 
 extern "C" fn another_handler() {
     CALLS.fetch_add(1, Ordering::Relaxed);
     allocate();
     intern_all(0);
-    make_in_handler();
-    let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((calls, _)) = &mut *dropped {
+    let mut later = LATER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((calls, _)) = &mut *later {
         *calls += 1;
-        drop(dropped.take_if(|(calls, _)| *calls == 2));
+        if let Some((_, f)) = later.take_if(|(calls, _)| *calls == 2) {
+            f();
+        }
     }
 }
 
@@ -103,37 +91,6 @@ extern "C" fn register_another() {
 // The section holds pointers to functions without arguments, which this is.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_ALL: extern "C" fn() = register_another;
-
-/// Forks, runs `child` there, and says how it ended.
-fn fork(child: impl FnOnce()) {
-    // SAFETY: the child does what this test is about, and ends without unwinding or destructors.
-    unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0, "fork failed");
-        if pid == 0 {
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            libc::_exit(i32::from(done.is_err()));
-        }
-        let status = wait_for(pid);
-        assert!(libc::WIFEXITED(status), "the child hung or crashed: {status:#x}");
-        assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed");
-    }
-}
-
-/// Waits for a child; kills it after a minute.
-fn wait_for(pid: libc::pid_t) -> libc::c_int {
-    let begin = Instant::now();
-    let mut status = 0;
-    // SAFETY: the child is this process's, and `status` is writable.
-    while unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } != pid {
-        thread::sleep(Duration::from_micros(200));
-        if begin.elapsed() > PATIENCE {
-            // SAFETY: as above: it was not waited for yet, so the number is still its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-    }
-    status
-}
 
 /// Tests that fork take turns: what they keep busy must not be each other.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
@@ -256,10 +213,15 @@ fn x16_forks_of_a_process_that_interns() {
 }
 
 /// Asks on another thread, and not for ever.
-fn assert_gone(weak: &WeakInterned<str>) {
-    let (weak, (send, receive)) = (weak.clone(), sync_channel(1));
-    thread::spawn(move || send.send(weak.upgrade().is_none()));
+fn assert_in_time(check: impl FnOnce() -> bool + Send + 'static) {
+    let (send, receive) = sync_channel(1);
+    thread::spawn(move || send.send(check()));
     assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
+}
+
+fn assert_gone(weak: &WeakInterned<str>) {
+    let weak = weak.clone();
+    assert_in_time(move || weak.upgrade().is_none());
 }
 
 /// Another library's handler drops the last handle of an entry whose weak handles' lock is held for the fork.
@@ -268,9 +230,9 @@ fn a_weak_handle_outlives_its_entry_in_a_handler() {
     let _alone = alone();
     let word = intern("dropped by a handler");
     let weak = word.downgrade();
-    *DROPPED.lock().unwrap() = Some((0, word));
+    in_handler(move || drop(word));
     fork(|| assert_gone(&weak));
-    assert!(DROPPED.lock().unwrap().is_none());
+    assert!(LATER.lock().unwrap().is_none());
     assert_gone(&weak);
 }
 
@@ -287,11 +249,7 @@ fn fork_beside(work: impl Fn() + Sync, check: impl Fn() -> bool + Clone + Send +
         }
         for _ in 0..20 {
             let check = check.clone();
-            fork(move || {
-                let (send, receive) = sync_channel(1);
-                thread::spawn(move || send.send(check()));
-                assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
-            });
+            fork(move || assert_in_time(check));
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -344,11 +302,7 @@ fn a_child_uses_atoms() {
             fork(|| {
                 let next = next.load(Ordering::Relaxed);
                 let near = &atoms[next - 1000..atoms.len().min(next + 1000)];
-                let (send, receive) = sync_channel(1);
-                thread::spawn(move || {
-                    send.send(near.iter().all(|atom| **atom.get() == *"an atom"))
-                });
-                assert_eq!(receive.recv_timeout(PATIENCE / 4), Ok(true), "locked for ever");
+                assert_in_time(move || near.iter().all(|atom| **atom.get() == *"an atom"));
             });
         });
     }
@@ -365,29 +319,36 @@ fn an_interner_is_made_in_a_handler() {
         (0..100).for_each(|_| drop(Interned::new(Fresh::<N>)));
     }
 
+    static MADE: AtomicBool = AtomicBool::new(false);
+
     let _alone = alone();
     let all: [fn(); 10] = [
         make::<0>, make::<1>, make::<2>, make::<3>, make::<4>, make::<5>, make::<6>, make::<7>,
         make::<8>, make::<9>,
     ];
     for f in all {
-        MADE.store(0, Ordering::Relaxed);
+        MADE.store(false, Ordering::Relaxed);
         let (stop, begin) = (AtomicBool::new(false), Instant::now());
         let goes_on = || !stop.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE;
         thread::scope(|scope| {
             scope.spawn(|| {
-                while MADE.load(Ordering::Relaxed) == 0 && goes_on() {
+                while !MADE.load(Ordering::Relaxed) && goes_on() {
                     thread::yield_now();
                 }
                 while goes_on() {
                     f();
                 }
             });
-            *MAKE.lock().unwrap() = Some((0, f));
+            in_handler(move || {
+                f();
+                MADE.store(true, Ordering::Relaxed);
+                // Other threads follow.
+                thread::sleep(Duration::from_millis(20));
+            });
             fork(f);
             stop.store(true, Ordering::Relaxed);
         });
-        assert_eq!(MADE.load(Ordering::Relaxed), 1);
+        assert!(MADE.load(Ordering::Relaxed), "the handler ran");
     }
 }
 

@@ -3,7 +3,6 @@
 //! A program of its own, where nothing has been interned. Each time is in a child, which begins like that.
 #![cfg(target_os = "linux")]
 #![expect(clippy::std_instead_of_core, reason = "a program as users write it")]
-#![expect(clippy::multiple_unsafe_ops_per_block, reason = "each block is one life of a process")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,6 +10,9 @@ use std::time::Duration;
 
 use hoopsnake::PoolAlloc;
 use hoopsnake::intern::intern;
+
+mod forked;
+use forked::fork;
 
 #[global_allocator]
 static GLOBAL: PoolAlloc = PoolAlloc;
@@ -40,28 +42,16 @@ extern "C" fn register_another() {
 #[unsafe(link_section = ".init_array")]
 static BEFORE_ALL: extern "C" fn() = register_another;
 
-/// Runs `child` in one, which an alarm ends that hangs.
-fn fork(child: impl FnOnce()) {
-    // SAFETY: the child does what this test is about, and ends without unwinding or destructors.
-    let status = unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0, "fork failed");
-        if pid == 0 {
-            libc::alarm(20);
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            libc::_exit(i32::from(done.is_err()));
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
-        status
-    };
-    assert!(libc::WIFEXITED(status), "the child hung or crashed: {status:#x}");
-    assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed");
+/// The alarm ends this process if it hangs.
+fn set_alarm() {
+    // SAFETY: always succeeds, and the process has no other alarm.
+    unsafe { libc::alarm(20) };
 }
 
 /// A process with a thread that interns as soon as somebody has, and forks then.
 fn life() {
     static READY: AtomicBool = AtomicBool::new(false);
+    set_alarm();
     thread::spawn(|| {
         // What it has at hand it need not ask for while the heap's locks are held.
         drop((1..600).map(|size| vec![1_u8; size]).collect::<Vec<_>>());
@@ -77,7 +67,10 @@ fn life() {
         thread::yield_now();
     }
     ARMED.store(true, Ordering::Relaxed);
-    fork(|| (0..100).for_each(|_| drop(intern("the first").downgrade())));
+    fork(|| {
+        set_alarm();
+        (0..100).for_each(|_| drop(intern("the first").downgrade()));
+    });
     assert!(MADE.load(Ordering::Relaxed), "the handler ran");
 }
 

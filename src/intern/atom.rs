@@ -9,7 +9,6 @@ use super::interned::Interned;
 use crate::sync::Published;
 use core::fmt;
 use core::ops::Deref;
-use core::ptr::NonNull;
 
 /// An immortal text, interned when it is first used: for statics. [`atom!`](crate::atom) makes one in an
 /// expression.
@@ -67,7 +66,7 @@ impl Atom {
 
     #[cold]
     fn intern(&self) {
-        let entry: NonNull<Header> = Interned::<str>::intern_immortal(self.text).entry();
+        let entry = Interned::<str>::intern_immortal(self.text).entry();
         let _lock = global::GROW.lock();
         if self.entry.get().is_none() {
             // SAFETY: the entry was filled when it was found, and is immortal.

@@ -26,7 +26,7 @@ pub(super) static C_STRINGS: Global = Global(Published::new());
 /// The interner of `Path`.
 pub(super) static PATHS: Global = Global(Published::new());
 static TYPES: [Published<Store>; LISTS] = [const { Published::new() }; LISTS];
-/// Held while an interner is made.
+/// Held while an interner is made, and while an atom is published.
 pub(super) static GROW: RawMutex<()> = RawMutex::new(());
 
 /// An interner of plain contents that is mapped when it is first needed, and never unmapped.

@@ -13,7 +13,6 @@ use core::ptr::{NonNull, null_mut};
 
 /// The address of a value that is filled and lives for ever, or nothing yet.
 #[derive(Debug)]
-#[repr(transparent)]
 pub struct Published<T>(AtomicPtr<T>);
 
 impl<T: 'static> Published<T> {
