@@ -611,9 +611,10 @@ impl Held {
     #[inline]
     pub(crate) fn is_hot(self) -> bool {
         let pool = self.pool();
-        HOT_SIZES.contains(&pool.block_size())
+        // What a pool answers as it did the last time comes first: sizes come in any order.
+        pool.live() == 0
+            && HOT_SIZES.contains(&pool.block_size())
             && pool.carved() * pool.block_size() < HOT_BYTES
-            && pool.live() == 0
             && self.can_carve()
     }
 
