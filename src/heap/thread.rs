@@ -28,6 +28,7 @@ use super::roomy::{ROOM, ROOMY_SLOT};
 use super::size_class::{CLASSES, SMALL_CLASSES, SizeClass};
 use super::slot::Slot;
 use super::sweep::Sweep;
+use crate::base::bits::in_register;
 use crate::base::config::GRANULE;
 use crate::os;
 
@@ -182,7 +183,7 @@ impl ThreadHeap {
         // SAFETY: as `slots[class.index()]`.
         let slot = unsafe { self.slots.as_ptr().byte_add(class.twice() * size_of::<Slot>() / 2) };
         // SAFETY: as above.
-        match unsafe { &*slot }.pop() {
+        match unsafe { &*in_register(slot) }.pop() {
             Some(block) => Some(block),
             None => self.alloc_slow(class.index()),
         }
