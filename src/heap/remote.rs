@@ -4,7 +4,8 @@
 //! when it has none of its own at hand (they are warm, and stay their pools'), and it sends them home when the
 //! cache is full, all blocks of a pool with one step on its word. So a thread that frees what another allocates
 //! pays for the other's cache line once for many blocks, and between two threads that send blocks to and fro
-//! none goes home at all.
+//! few go home at all. But who took over another thread's blocks, and has enough of its own, would free those
+//! here for ever, in four times the time: so what is kept is due at home after a number of lists of its own.
 //!
 //! Blocks of a pool that nobody holds are never kept: the first few frees make somebody its holder.
 //!
@@ -31,6 +32,10 @@ use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// Blocks that a cache keeps, at most.
 pub(super) const MAX_BLOCKS: usize = 64;
+/// Lists of its own blocks that a heap hands out before what it keeps is due at home. Two threads that replace blocks
+/// which others made come here 0.76 times in a hundred frees without this, 0.5 times with 32 and 0.34 with 8, and take
+/// 1.05 of the time with 32; two that send blocks to and fro take 1.02 with 8, of the time with 32.
+const PATIENCE: u16 = 8;
 /// Bytes that a cache keeps, at most.
 const MAX_BYTES: usize = 8 << 10;
 
@@ -42,13 +47,20 @@ pub(super) struct RemoteCache {
     /// of blocks that there is room for. So one test finds both.
     room: AtomicU32,
     /// The room when it is empty.
-    all: Cell<u32>,
+    all: Cell<u16>,
+    /// So many more lists of blocks that came home may become the active one before what it keeps is due there.
+    patience: Cell<u16>,
 }
 
 impl RemoteCache {
     /// One that takes nothing.
     pub(super) const fn new() -> RemoteCache {
-        RemoteCache { list: Cell::new(None), room: AtomicU32::new(0), all: Cell::new(0) }
+        RemoteCache {
+            list: Cell::new(None),
+            room: AtomicU32::new(0),
+            all: Cell::new(0),
+            patience: Cell::new(0),
+        }
     }
 
     /// Keeps a block if there is room.
@@ -65,19 +77,35 @@ impl RemoteCache {
         true
     }
 
-    /// All of the blocks, linked: the first, if there is one.
+    /// All of the blocks, linked: the first, if there is one and they are not due at home.
     #[inline(always)]
     pub(super) fn take(&self) -> Option<BlockPtr> {
         let first = self.list.get()?;
+        if self.patience.get() == 0 {
+            return None;
+        }
+        self.patience.set(PATIENCE);
         self.list.set(None);
-        self.room.store(self.all.get(), Ordering::Relaxed);
+        self.room.store(self.all.get().into(), Ordering::Relaxed);
         Some(first)
+    }
+
+    /// The heap had blocks of its own for a whole list.
+    #[inline(always)]
+    pub(super) fn lose_patience(&self) {
+        self.patience.set(self.patience.get().saturating_sub(1));
+    }
+
+    /// Whether the blocks are due at home, if there are any.
+    fn is_due(&self) -> bool {
+        self.list.get().is_some() && self.patience.get() == 0
     }
 
     /// Opens the cache of a slot, which is empty.
     fn open(&self, slot: usize) {
-        self.all.set(room_of(slot));
-        self.room.store(self.all.get(), Ordering::Relaxed);
+        self.all.set(room_of(slot) as u16);
+        self.patience.set(PATIENCE);
+        self.room.store(room_of(slot), Ordering::Relaxed);
     }
 
     /// Blocks in the cache of a slot; exact at rest.
@@ -266,6 +294,13 @@ impl ThreadHeap {
         }
     }
 
+    /// Frees the blocks in the cache of a raw slot if they are due.
+    pub(super) fn send_home_if_due(&self, slot: usize) {
+        if self.remote[slot].is_due() {
+            self.send_home(slot);
+        }
+    }
+
     /// Frees all blocks that this thread keeps of other heaps' pools.
     pub(super) fn send_all_home(&self) {
         for slot in 0..RAW_SLOTS {
@@ -280,6 +315,7 @@ impl ThreadHeap {
 mod tests {
     use super::*;
     use core::alloc::GlobalAlloc;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::thread;
 
     use crate::heap::PoolAlloc;
@@ -290,6 +326,12 @@ mod tests {
         Ok(layout) => layout,
         Err(_) => panic!("a layout"),
     };
+
+    /// The tests of this file after one another: a thread takes over what another test's thread leaves.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     fn alloc() -> usize {
         // SAFETY: the layout is not empty.
@@ -330,6 +372,7 @@ mod tests {
 
     #[test]
     fn blocks_are_kept_handed_out_again_and_sent_home() {
+        let _alone = alone();
         let blocks = blocks_of_two_pools(5);
         let in_use = |index: usize| pool_of(blocks[index]).in_use();
         let before = (in_use(0), in_use(1));
@@ -362,10 +405,52 @@ mod tests {
         assert_eq!((in_use(0), in_use(1)), (before.0 - 5, before.1 - 5));
     }
 
+    /// Blocks are kept as long as the thread has few of its own: not after so many lists of those.
+    #[test]
+    fn who_has_blocks_of_its_own_sends_the_others_home() {
+        let _alone = alone();
+        let mut blocks = blocks_of_two_pools(2);
+        let rest = blocks.split_off(2);
+        let in_use = || pool_of(blocks[0]).in_use() + pool_of(blocks[1]).in_use();
+        let before = in_use() - 2;
+        thread::scope(|scope| {
+            let freer = scope.spawn(|| {
+                rest.into_iter().for_each(free);
+                ThreadHeap::current().send_all_home();
+                let mut own = vec![alloc()];
+                own.extend((0..at_hand()).map(|_| alloc()));
+                let hand_out_own = |lists| {
+                    for _ in 0..lists {
+                        own.iter().copied().for_each(free);
+                        assert!(own.iter().all(|_| own.contains(&alloc())));
+                        assert_eq!(at_hand(), 0);
+                    }
+                };
+                for _ in 0..2 {
+                    blocks.iter().copied().for_each(free);
+                    hand_out_own(PATIENCE - 1);
+                    assert_eq!((kept(), in_use()), (2, before));
+                    assert_eq!([alloc(), alloc()], [blocks[1], blocks[0]], "patience begins anew");
+                }
+                blocks.iter().copied().for_each(free);
+                hand_out_own(PATIENCE);
+                assert_eq!((kept(), in_use()), (2, before), "due, but nobody asked");
+                let other = alloc();
+                assert!(!blocks.contains(&other));
+                assert_eq!((kept(), in_use()), (0, before - 2));
+                crate::heap::check_invariants();
+                own.iter().copied().for_each(free);
+                free(other);
+            });
+            freer.join().unwrap();
+        });
+    }
+
     /// Two pools' blocks, taken as the active list and partly used, go home when the thread trims, when everything
     /// is checked from then on, and at its end.
     #[test]
     fn an_active_list_of_kept_blocks_goes_home() {
+        let _alone = alone();
         let trim = || {
             crate::heap::trim();
         };
@@ -395,6 +480,7 @@ mod tests {
 
     #[test]
     fn blocks_of_pools_that_nobody_holds_are_not_kept() {
+        let _alone = alone();
         let blocks = thread::spawn(|| blocks_of_two_pools(4)).join().unwrap();
         blocks.into_iter().for_each(|block| {
             free(block);

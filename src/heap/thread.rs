@@ -243,6 +243,9 @@ impl ThreadHeap {
     #[inline(never)]
     fn alloc_cold(&self, slot: usize) -> Option<BlockPtr> {
         if self.is_own() {
+            if slot < RAW_SLOTS {
+                self.send_home_if_due(slot);
+            }
             return self.refill(slot);
         }
         if self.is_dead() {
@@ -262,6 +265,9 @@ impl ThreadHeap {
     fn refill_warm(&self, slot: usize, current: Held) -> Option<BlockPtr> {
         if current.is_hot() {
             return self.refill_hot(slot, current);
+        }
+        if let Some(cache) = self.remote.get(slot) {
+            cache.lose_patience();
         }
         let first = current.hand_out_again()?;
         // SAFETY: the list was just handed to this heap.
