@@ -243,10 +243,8 @@ impl ThreadHeap {
     #[inline(never)]
     fn alloc_cold(&self, slot: usize) -> Option<BlockPtr> {
         if self.is_own() {
-            if slot < RAW_SLOTS {
-                self.send_home_if_due(slot);
-            }
-            return self.refill(slot);
+            let due = self.remote.get(slot).is_some_and(RemoteCache::is_due);
+            return if due { self.refill_or_keep(slot) } else { self.refill(slot) };
         }
         if self.is_dead() {
             return with_last_resort(|heap| heap?.alloc_in(slot));
