@@ -456,6 +456,7 @@ mod invariants {
                     cache.len(slot),
                     "the remote cache of slot {slot}"
                 );
+                cache.check_patience();
                 let mut next = self.brimful(slot).get();
                 while let Some(held) = next {
                     next = held.next();

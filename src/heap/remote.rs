@@ -83,10 +83,13 @@ impl RemoteCache {
     /// All of the blocks, linked: the first, if there is one and they are not due at home.
     #[inline(always)]
     pub(super) fn take(&self) -> Option<BlockPtr> {
+        if self.is_due() { None } else { self.take_anyway() }
+    }
+
+    /// The same, also if they are due.
+    #[inline(always)]
+    fn take_anyway(&self) -> Option<BlockPtr> {
         let first = self.list.get()?;
-        if self.patience.get() == 0 {
-            return None;
-        }
         self.patience.set(PATIENCE);
         self.list.set(None);
         self.room.store(self.all.get().into(), Ordering::Relaxed);
@@ -101,6 +104,7 @@ impl RemoteCache {
     }
 
     /// Whether it keeps blocks, and they are due at home.
+    #[inline(always)]
     pub(super) fn is_due(&self) -> bool {
         self.list.get().is_some() && self.patience.get() == 0
     }
@@ -123,6 +127,16 @@ impl RemoteCache {
     #[cfg(any(test, fuzzing))]
     pub(super) fn list(&self) -> Option<BlockPtr> {
         self.list.get()
+    }
+
+    /// Asserts what `patience` says of itself; of a cache at rest.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_patience(&self) {
+        let is_open = self.room.load(Ordering::Relaxed) != 0;
+        assert!(self.patience.get() <= PATIENCE, "more patience than there is");
+        if is_open && self.list.get().is_none() {
+            assert_eq!(self.patience.get(), PATIENCE, "lost while nothing was kept");
+        }
     }
 }
 
@@ -306,10 +320,9 @@ impl ThreadHeap {
             self.send_home(slot);
             return block;
         }
-        let cache = &self.remote[slot];
-        cache.patience.set(PATIENCE);
+        let first = self.remote[slot].take_anyway()?;
         // SAFETY: the list is of free blocks, and this thread's.
-        cache.take().map(|first| unsafe { self.slots[slot].begin(first) })
+        Some(unsafe { self.slots[slot].begin(first) })
     }
 
     /// Frees all blocks that this thread keeps of other heaps' pools.
@@ -330,6 +343,7 @@ mod tests {
     use std::thread;
 
     use crate::heap::PoolAlloc;
+    use crate::heap::pool::Held;
     use crate::heap::size_class::SizeClass;
     use crate::os::failing::refusing;
 
@@ -417,44 +431,61 @@ mod tests {
         assert_eq!((in_use(0), in_use(1)), (before.0 - 5, before.1 - 5));
     }
 
+    /// On a new thread, whose cache is open and empty: with one block of each of two other heaps' pools.
+    fn with_blocks_of_others(f: impl FnOnce([usize; 2]) + Send) {
+        let blocks = blocks_of_two_pools(2);
+        thread::scope(|scope| {
+            let freer = scope.spawn(|| {
+                blocks[2..].iter().copied().for_each(free);
+                ThreadHeap::current().send_all_home();
+                f([blocks[0], blocks[1]]);
+            });
+            freer.join().unwrap();
+        });
+    }
+
+    /// All blocks that the thread's pool has in circulation, or can have.
+    fn take_own() -> Vec<usize> {
+        let mut own = vec![alloc()];
+        let slot = pool_of(own[0]).slot();
+        let can_carve = || ThreadHeap::current().first_pool(slot).is_some_and(Held::can_carve);
+        while at_hand() > 0 || can_carve() {
+            own.push(alloc());
+        }
+        own
+    }
+
+    /// Has the thread hand out so many lists of its own.
+    fn hand_out(own: &[usize], lists: u16) {
+        for _ in 0..lists {
+            own.iter().copied().for_each(free);
+            assert!(own.iter().all(|_| own.contains(&alloc())));
+            assert_eq!(at_hand(), 0);
+        }
+    }
+
     /// Blocks are kept as long as the thread has few of its own: not after so many lists of those.
     #[test]
     fn who_has_blocks_of_its_own_sends_the_others_home() {
         let _alone = alone();
-        let mut blocks = blocks_of_two_pools(2);
-        let rest = blocks.split_off(2);
-        let in_use = || pool_of(blocks[0]).in_use() + pool_of(blocks[1]).in_use();
-        let before = in_use() - 2;
-        thread::scope(|scope| {
-            let freer = scope.spawn(|| {
-                rest.into_iter().for_each(free);
-                ThreadHeap::current().send_all_home();
-                let mut own = vec![alloc()];
-                own.extend((0..at_hand()).map(|_| alloc()));
-                let hand_out_own = |lists| {
-                    for _ in 0..lists {
-                        own.iter().copied().for_each(free);
-                        assert!(own.iter().all(|_| own.contains(&alloc())));
-                        assert_eq!(at_hand(), 0);
-                    }
-                };
-                for _ in 0..2 {
-                    blocks.iter().copied().for_each(free);
-                    hand_out_own(PATIENCE - 1);
-                    assert_eq!((kept(), in_use()), (2, before));
-                    assert_eq!([alloc(), alloc()], [blocks[1], blocks[0]], "patience begins anew");
-                }
-                blocks.iter().copied().for_each(free);
-                hand_out_own(PATIENCE);
-                assert_eq!((kept(), in_use()), (2, before), "due, but nobody asked");
-                let other = alloc();
-                assert!(!blocks.contains(&other));
-                assert_eq!((kept(), in_use()), (0, before - 2));
-                crate::heap::check_invariants();
-                own.iter().copied().for_each(free);
-                free(other);
-            });
-            freer.join().unwrap();
+        with_blocks_of_others(|blocks| {
+            let in_use = || blocks.map(pool_of).map(PoolRef::in_use).iter().sum::<usize>();
+            let before = in_use();
+            let own = take_own();
+            for _ in 0..2 {
+                blocks.into_iter().for_each(free);
+                hand_out(&own, PATIENCE - 1);
+                assert_eq!((kept(), in_use()), (2, before));
+                assert_eq!([alloc(), alloc()], [blocks[1], blocks[0]], "patience begins anew");
+            }
+            blocks.into_iter().for_each(free);
+            hand_out(&own, PATIENCE);
+            assert_eq!((kept(), in_use()), (2, before), "due, but nobody asked");
+            let other = alloc();
+            assert!(!blocks.contains(&other));
+            assert_eq!((kept(), in_use()), (0, before - 2));
+            crate::heap::check_invariants();
+            own.into_iter().chain([other]).for_each(free);
         });
     }
 
@@ -462,45 +493,24 @@ mod tests {
     #[test]
     fn what_is_due_is_handed_out_where_there_is_no_other() {
         let _alone = alone();
-        let mut blocks = blocks_of_two_pools(2);
-        let rest = blocks.split_off(2);
-        thread::scope(|scope| {
-            let freer = scope.spawn(|| {
-                rest.into_iter().for_each(free);
-                ThreadHeap::current().send_all_home();
-                let mut own = vec![alloc()];
-                let slot = pool_of(own[0]).slot();
-                let is_left = || {
-                    let current = ThreadHeap::current().first_pool(slot);
-                    at_hand() > 0 || current.is_some_and(|pool| pool.can_carve())
-                };
-                while is_left() {
-                    own.push(alloc());
-                }
-                blocks.iter().copied().for_each(free);
-                for _ in 0..PATIENCE {
-                    own.iter().copied().for_each(free);
-                    assert!(own.iter().all(|_| own.contains(&alloc())));
-                }
-                let other = Layout::from_size_align(1500, 8).unwrap();
-                let mut all = Vec::new();
-                let (one, _) = refusing(0, usize::MAX / 2, || {
-                    // SAFETY: the layout is not empty.
-                    all.extend(
-                        core::iter::repeat_with(|| unsafe { PoolAlloc.alloc(other) })
-                            .take_while(|p| !p.is_null()),
-                    );
-                    alloc()
-                });
-                // SAFETY: live blocks of the layout, freed once.
-                all.into_iter().for_each(|place| unsafe { PoolAlloc.dealloc(place, other) });
-                // One of them, or what another test gave back meanwhile.
-                assert_ne!(one, 0, "there were two blocks at hand");
-                crate::heap::check_invariants();
-                free(one);
-                own.iter().copied().for_each(free);
+        with_blocks_of_others(|blocks| {
+            let own = take_own();
+            blocks.into_iter().for_each(free);
+            hand_out(&own, PATIENCE);
+            let other = Layout::from_size_align(1500, 8).unwrap();
+            let mut all = Vec::new();
+            let (one, _) = refusing(0, usize::MAX / 2, || {
+                // SAFETY: the layout is not empty.
+                let others = core::iter::repeat_with(|| unsafe { PoolAlloc.alloc(other) });
+                all.extend(others.take_while(|place| !place.is_null()));
+                alloc()
             });
-            freer.join().unwrap();
+            // SAFETY: live blocks of the layout, freed once.
+            all.into_iter().for_each(|place| unsafe { PoolAlloc.dealloc(place, other) });
+            // One of them, or what another test gave back meanwhile.
+            assert_ne!(one, 0, "there were two blocks at hand");
+            crate::heap::check_invariants();
+            own.into_iter().chain([one]).for_each(free);
         });
     }
 
@@ -508,23 +518,13 @@ mod tests {
     #[test]
     fn lists_of_before_do_not_count() {
         let _alone = alone();
-        let mut blocks = blocks_of_two_pools(2);
-        let rest = blocks.split_off(2);
-        thread::scope(|scope| {
-            let freer = scope.spawn(|| {
-                rest.into_iter().for_each(free);
-                ThreadHeap::current().send_all_home();
-                let mut own = vec![alloc()];
-                own.extend((0..at_hand()).map(|_| alloc()));
-                for _ in 0..2 * PATIENCE {
-                    own.iter().copied().for_each(free);
-                    assert!(own.iter().all(|_| own.contains(&alloc())));
-                }
-                blocks.iter().copied().for_each(free);
-                assert_eq!([alloc(), alloc()], [blocks[1], blocks[0]]);
-                own.iter().chain(&blocks).copied().for_each(free);
-            });
-            freer.join().unwrap();
+        with_blocks_of_others(|blocks| {
+            let own = take_own();
+            hand_out(&own, 2 * PATIENCE);
+            crate::heap::check_invariants();
+            blocks.into_iter().for_each(free);
+            assert_eq!([alloc(), alloc()], [blocks[1], blocks[0]]);
+            own.into_iter().chain(blocks).for_each(free);
         });
     }
 
