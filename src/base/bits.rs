@@ -24,7 +24,7 @@ pub(crate) fn prefetch<T>(place: *const T) {
 /// The same address, in a register of its own: the compiler does not know how it was made.
 ///
 /// Where a load gives back what was just stored, Intel's recent processors skip the five cycles of the way through the
-/// first cache, but not if the load's address is a sum of two registers; AMD's take a cycle more for such a sum.
+/// first cache, but not if the load's address is a sum of two registers; AMD's take a cycle more for a scaled one.
 #[inline(always)]
 pub(crate) fn in_register<T>(place: *const T) -> *const T {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
